@@ -1,0 +1,64 @@
+/** What every coordination does: records, the attach lock, and the durable half of a chunk map. */
+import type { ErrnoCallback } from '../store/chunk-store';
+import type { AttachOwner, VolumeRecord } from './volume-record';
+
+/** A chunk-map entry to be made durable: `layer` 0 means that the chunk reads as zeros. */
+export interface MapEntry {
+  readonly chunk: number;
+  readonly layer: number;
+}
+
+/** Number of chunk-map entries in one page (4 KiB of u32 entries). */
+export const MAP_PAGE_ENTRIES = 1024;
+
+/** The durable chunk map of one attached volume. */
+export interface MapStorage {
+  /**
+   * Calls `page` for each page that may hold an entry other than 0, in ascending order.
+   * @throws TapdiskError when the map cannot be read or is of an unknown format.
+   */
+  load(page: (pageIndex: number, entries: Uint32Array) => void): Promise<void>;
+
+  /** Makes entries survive the death of this process. Calls back once, never synchronously. */
+  commit(entries: readonly MapEntry[], done: ErrnoCallback): void;
+
+  /** Makes everything committed survive a power cut. Calls back once, never synchronously. */
+  sync(done: ErrnoCallback): void;
+}
+
+/** The exclusive right to one volume; ends with `release` or with the process. */
+export interface Attachment {
+  readonly record: VolumeRecord;
+  readonly readOnly: boolean;
+  /** True where the previous owner did not release: it was killed, or its machine died. */
+  readonly uncleanBefore: boolean;
+  readonly map: MapStorage;
+  /** Freezes the current layer and starts a new one; resolves to the new record. */
+  startLayer(): Promise<VolumeRecord>;
+  /** Gives the volume back. Everything written must have been synced. */
+  release(): Promise<void>;
+}
+
+export interface CreateVolume {
+  readonly name: string;
+  readonly sizeBytes: number;
+  readonly chunkBytes: number;
+}
+
+export interface Coordination {
+  readonly kind: string;
+  create(volume: CreateVolume): Promise<VolumeRecord>;
+  /** Records in the order of their names. */
+  list(): Promise<VolumeRecord[]>;
+  /** @throws TapdiskError VOLUME_NOT_FOUND */
+  read(name: string): Promise<VolumeRecord>;
+  /** The owner of a volume that is attached now, or null. */
+  owner(name: string): Promise<AttachOwner | null>;
+  /** @throws TapdiskError VOLUME_ATTACHED with the owner's host and pid. */
+  attach(name: string, options: { readOnly: boolean }): Promise<Attachment>;
+  /** Number of chunks that the durable map names. */
+  countChunks(name: string): Promise<number>;
+  /** Removes record and map, and returns the layers that no volume needs any more. */
+  delete(name: string): Promise<readonly number[]>;
+  close(): Promise<void>;
+}

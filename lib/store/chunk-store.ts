@@ -1,0 +1,37 @@
+/** What every chunk store does; the kinds (dir, null, memory, later etcd and rados) implement it. */
+import type { ChunkIo } from './chunk-io';
+
+/** Called once; errno is 0 or a positive errno. */
+export type ErrnoCallback = (errno: number) => void;
+
+/**
+ * Chunks named by (layer, index). A chunk that was never written, or was punched, reads as zeros.
+ *
+ * Transfers are queued by `submit` and handed over by `kick`, once a batch. Completions come from
+ * `kick` or later, never from inside `submit`. Nothing here is asynchronous by Promise.
+ */
+export interface ChunkStore {
+  readonly kind: string;
+  readonly chunkBytes: number;
+
+  /** Queues one transfer. Whoever submits keeps the memory valid until it is done. */
+  submit(io: ChunkIo): void;
+
+  /** Hands every queued transfer over. */
+  kick(): void;
+
+  /** Calls back when everything that was done before this call survives a power cut. */
+  sync(done: ErrnoCallback): void;
+
+  /** Makes a range of a chunk read as zeros and gives its space back. */
+  punch(layer: number, chunk: number, offset: number, length: number, done: ErrnoCallback): void;
+
+  /** Deletes every chunk of a layer. The layer is in use by nobody. */
+  deleteLayer(layer: number): Promise<void>;
+
+  /** Bytes that a layer takes on the store. */
+  usedBytes(layer: number): Promise<number>;
+
+  /** Ends the store; no transfer may be in flight. */
+  close(): Promise<void>;
+}
