@@ -1,0 +1,59 @@
+/** What toolstacks and admins may ask of a tapdisk process; lib/tapdisk implements it. */
+
+/** What IMG tells the toolstack. */
+export interface OpenedImage {
+  readonly sectors: number;
+  readonly sectorSize: number;
+  /** Bits of blkif.h's VDISK_*: CDROM 1, REMOVABLE 2, READONLY 4. */
+  readonly info: number;
+}
+
+/** The data path's part of the two-FIFO protocol, by the toolstack's cookie. */
+export interface DiskHost {
+  /** PARAMS: opens `path` ("pool/volume"). Rejects with a TapdiskError; nothing is left open then. */
+  open(
+    cookie: number,
+    image: { path: string; readOnly: boolean; driverType: number },
+  ): Promise<OpenedImage>;
+  /** NEWDEV: maps the character device and begins to serve its ring. */
+  connect(cookie: number, device: { minor: number; domid: number }): Promise<void>;
+  /** CLOSE: drains, flushes, unmaps, gives the volume back. Unknown cookies reject. */
+  close(cookie: number): Promise<void>;
+  /** Disks open now: the process ends when a CLOSE leaves none. */
+  readonly openDisks: number;
+}
+
+export type DiskState = 'opened' | 'running' | 'paused' | 'stopped';
+
+/** One line of `list --running`. */
+export interface DiskStatus {
+  readonly cookie: number;
+  readonly pid: number;
+  readonly volume: string;
+  /** Path of the ring's device, or null before NEWDEV. */
+  readonly device: string | null;
+  readonly domid: number | null;
+  readonly state: DiskState;
+  /** Why a stopped ring was stopped, else null. */
+  readonly reason: string | null;
+  readonly readOnly: boolean;
+  /** Path of the trace being recorded, or null. */
+  readonly recording: string | null;
+}
+
+/** Nested plain JSON: counters and gauges of one disk. */
+export type DiskStatistics = Readonly<Record<string, unknown>>;
+
+/** What a control socket serves. All by cookie; unknown ones reject with DISK_NOT_FOUND. */
+export interface DiskAdmin {
+  list(): DiskStatus[];
+  statistics(cookie: number): Promise<DiskStatistics>;
+  /** Resolves when no request is in flight and none will be taken until `resume`. */
+  pause(cookie: number): Promise<void>;
+  resume(cookie: number): Promise<void>;
+  /** As CLOSE on the pipes. */
+  detach(cookie: number): Promise<void>;
+  startRecording(cookie: number, trace: { path: string; payload: 'hash' | 'full' }): Promise<void>;
+  /** Resolves to the number of requests recorded. */
+  stopRecording(cookie: number): Promise<{ path: string; requests: number }>;
+}
