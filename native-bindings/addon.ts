@@ -1,0 +1,94 @@
+/** Loads the project's own addon, which holds what runs per batch or per wake-up. */
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { TapdiskError, sentenceOf } from '../lib/errors';
+
+/** A watch of the addon; opaque. */
+export interface AddonWatch {
+  readonly watch: unique symbol;
+}
+
+/**
+ * The addon's functions (addon/addon.c). Those that return a number return a negative errno when
+ * the call failed; none throws, except on arguments of the wrong type.
+ */
+export interface Addon {
+  /** io_uring_setup(2); `params` is the 120 bytes of struct io_uring_params, filled in. */
+  ringSetup(entries: number, params: Uint8Array): number;
+  /** io_uring_enter(2). */
+  ringEnter(fd: number, toSubmit: number, minComplete: number, flags: number): number;
+  /** io_uring_register(2). */
+  ringRegister(fd: number, opcode: number, argument: Uint8Array | null, count: number): number;
+  /** mmap(2), MAP_SHARED, read and write; never unmapped by the garbage collector. */
+  map(fd: number, lengthBytes: number, offsetBytes: number): ArrayBuffer | number;
+  /** munmap(2) of what `map` returned, whose bytes vanish (length 0) instead of faulting. */
+  unmap(memory: ArrayBuffer): number;
+  /** Address of the first byte; it stays for as long as the bytes are referenced. */
+  addressOf(bytes: Uint8Array): number;
+  /** eventfd(2), non-blocking. */
+  eventfd(): number;
+  /** Adds 1 to an eventfd: 8 bytes written. */
+  signalEventfd(fd: number): number;
+  /** Reads an eventfd empty; its count, or -11 (EAGAIN) where it was. */
+  drainEventfd(fd: number): number;
+  /** write(2): how a doorbell is rung without a copy of the fs module's machinery. */
+  write(fd: number, bytes: Uint8Array): number;
+  /** poll(2) for POLLIN without waiting; the bits seen. */
+  pollNow(fd: number): number;
+  /**
+   * Calls back whenever `fd` becomes readable, once an edge. Holds its own epoll file with
+   * EPOLLET, which libuv polls.
+   */
+  watchEdge(fd: number, onReadable: () => void): AddonWatch | number;
+  /** Calls back while `fd` is readable, as libuv does. */
+  watchLevel(fd: number, onReadable: () => void): AddonWatch | number;
+  /** Whether the watch keeps the process alive; it does at first. */
+  watchReference(watch: AddonWatch, keepAlive: boolean): void;
+  /** Ends a watch; no call back comes afterwards. The watched file may be closed at once. */
+  watchStop(watch: AddonWatch): void;
+}
+
+let loaded: Addon | null | undefined;
+let whyNot = '';
+
+/** The addon, or null where it is not built or TAPDISK_TS_NO_ADDON forbids it. */
+export function addon(): Addon | null {
+  if (loaded === undefined) loaded = load();
+  return loaded;
+}
+
+/** Why `addon()` is null, in a few words; empty where it is not. */
+export function addonAbsence(): string {
+  return addon() === null ? whyNot : '';
+}
+
+/** The addon where nothing can be done without it. */
+export function requireAddon(): Addon {
+  const found = addon();
+  if (found !== null) return found;
+  throw new TapdiskError('ADDON_MISSING', `the native addon is not there: ${whyNot}`);
+}
+
+const FILE = 'addon/build/Release/tapdisk_native.node';
+
+function load(): Addon | null {
+  if ((process.env.TAPDISK_TS_NO_ADDON ?? '') !== '') {
+    whyNot = 'TAPDISK_TS_NO_ADDON is set';
+    return null;
+  }
+  // Beside this file in the source tree; two levels up from the compiled one in dist.
+  const path = [join(__dirname, FILE), join(__dirname, '../../native-bindings', FILE)].find(
+    existsSync,
+  );
+  if (path === undefined) {
+    whyNot = "it is not built; run 'make deps'";
+    return null;
+  }
+  try {
+    // eslint-disable-next-line @typescript-eslint/no-require-imports
+    return require(path) as Addon;
+  } catch (error) {
+    whyNot = `${path} could not be loaded (${sentenceOf(error).split('\n')[0]})`;
+    return null;
+  }
+}

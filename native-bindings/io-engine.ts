@@ -1,0 +1,80 @@
+/** What reads and writes files for a store: many operations at a time, handed over by the batch. */
+
+/** Memory that transfers go to and come from; lib/store's MemoryArea fits it. */
+export interface EngineMemory {
+  readonly bytes: Buffer;
+  /** Virtual address of bytes[0]; 0 where it is ordinary heap memory. */
+  readonly address: number;
+}
+
+/**
+ * Called once for each operation, never from inside the call that queued it. `result` is the bytes
+ * moved (0 for sync and punch; short at the end of a file), or a negative errno. May queue further
+ * operations. Must not throw.
+ */
+export type IoDone = (token: number, result: number) => void;
+
+/** Called after a batch of `IoDone`s: the place to hand over (`submit`) what those queued. */
+export type IoBatchEnd = () => void;
+
+/**
+ * Operations on open files. They are queued, and start at `submit` at the latest; they end in any
+ * order. The memory and the file stay valid until then. There is no Promise and no allocation per
+ * operation. Lengths are bytes below 2 GiB, positions bytes up to 2^53, tokens the caller's own
+ * integers from 0 to 2^31 - 1, which need not be unique.
+ *
+ * A file opened with O_DIRECT demands memory, position and length in multiples of its block.
+ */
+export interface IoEngine {
+  readonly kind: IoEngineKind;
+  /** Why it is not io_uring, else null. */
+  readonly reason: string | null;
+  /** Operations queued or begun whose end was not yet told. */
+  readonly inFlight: number;
+
+  read(
+    fd: number,
+    memory: EngineMemory,
+    memoryOffset: number,
+    length: number,
+    position: number,
+    token: number,
+  ): void;
+
+  write(
+    fd: number,
+    memory: EngineMemory,
+    memoryOffset: number,
+    length: number,
+    position: number,
+    token: number,
+  ): void;
+
+  /** fdatasync: covers the writes whose end was told before this call, no others. */
+  datasync(fd: number, token: number): void;
+
+  /** Makes a range read as zeros and gives its blocks back; the file's size stays. */
+  punch(fd: number, position: number, length: number, token: number): void;
+
+  /** Hands everything queued over, with one system call where the kernel takes it at once. */
+  submit(): void;
+
+  /**
+   * Tells the ends that are there now; returns how many. Takes no system call while nothing has
+   * ended: the hook for a bounded spin.
+   */
+  poll(): number;
+
+  /**
+   * Lets the kernel keep an area's pages at hand, which makes transfers cheaper; where it may
+   * not, nothing changes. Only for memory with an address whose pages stay the same: never for a
+   * blktap device's, whose pages the kernel exchanges with every request.
+   */
+  registerMemory(memory: EngineMemory): void;
+  unregisterMemory(memory: EngineMemory): void;
+
+  /** Ends the engine; nothing may be in flight. */
+  close(): void;
+}
+
+export type IoEngineKind = 'io_uring' | 'threads';

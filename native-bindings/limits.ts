@@ -1,0 +1,37 @@
+/** The limits of the native bindings, and what happens at each. */
+
+/** Submission entries of an io_uring: what one io_uring_enter can hand over. More is handed over by further calls. */
+export const URING_SUBMISSIONS = 512;
+
+/**
+ * Completion entries of an io_uring, and so the most operations the kernel has at a time. Those
+ * beyond wait in the engine until earlier ones are done.
+ */
+export const URING_COMPLETIONS = 4096;
+
+/** Memory areas that can be registered with an io_uring; those beyond are used unregistered. */
+export const URING_REGISTERED_AREAS_MAX = 64;
+
+/** Bytes of one registered area: the kernel's own limit. Larger ones are used unregistered. */
+export const URING_REGISTERED_AREA_BYTES_MAX = 2 ** 30;
+
+/** Operations an engine holds, queued or with the kernel. One more is a programming error. */
+export const IO_OPERATIONS_MAX = 65_536;
+
+/** Operations that an engine has room for at first; it doubles up to IO_OPERATIONS_MAX. */
+export const IO_OPERATIONS_INITIAL = 1024;
+
+/** Operations that the thread engine gives to libuv at a time; the others wait in the engine. */
+export const THREAD_OPERATIONS_MAX = 64;
+
+/** Bytes of one transfer: Linux's MAX_RW_COUNT. A longer one is a programming error. */
+export const TRANSFER_BYTES_MAX = 0x7ffff000;
+
+/**
+ * Longest that the readiness watch without the addon sleeps in one epoll_wait. It bounds how long
+ * the end of the process can wait for that thread; events themselves end the sleep at once.
+ */
+export const FALLBACK_SLEEP_MS_MAX = 100;
+
+/** Events taken by one epoll_wait of the watch without the addon; the rest come with the next. */
+export const FALLBACK_EVENTS_MAX = 64;
