@@ -14,6 +14,9 @@ export interface ChunkStore {
   readonly kind: string;
   readonly chunkBytes: number;
 
+  /** Called after each batch of completions and callbacks; set by the one user of the store. */
+  onBatchEnd: () => void;
+
   /** Queues one transfer. Whoever submits keeps the memory valid until it is done. */
   submit(io: ChunkIo): void;
 

@@ -1,0 +1,34 @@
+/** Says whether a VBD can carry a request out: the last check before any byte moves. */
+import { SECTOR_BYTES } from '../coordination/volume-record';
+import {
+  REQUEST_DISCARD,
+  REQUEST_FLUSH,
+  REQUEST_BARRIER,
+  REQUEST_READ,
+  STATUS_ERROR,
+  STATUS_OKAY,
+  type VbdRequest,
+} from './request';
+
+/** STATUS_OKAY, or STATUS_ERROR for a request beyond the end, of no size, or on a read-only disk. */
+export function checkRequest(request: VbdRequest, sectors: number, readOnly: boolean): number {
+  const { operation, sectorCount } = request;
+  if (operation === REQUEST_FLUSH && request.runCount === 0) return STATUS_OKAY;
+  if (operation === REQUEST_BARRIER && request.runCount === 0) return STATUS_OKAY;
+  if (operation !== REQUEST_READ && readOnly) return STATUS_ERROR;
+  if (!Number.isSafeInteger(request.sector) || request.sector < 0) return STATUS_ERROR;
+  if (!Number.isSafeInteger(sectorCount) || sectorCount <= 0) return STATUS_ERROR;
+  if (request.sector > sectors || sectorCount > sectors - request.sector) return STATUS_ERROR;
+  if (carriesData(request) && runBytes(request) !== sectorCount * SECTOR_BYTES) return STATUS_ERROR;
+  return STATUS_OKAY;
+}
+
+function carriesData(request: VbdRequest): boolean {
+  return request.operation < REQUEST_DISCARD;
+}
+
+function runBytes(request: VbdRequest): number {
+  let bytes = 0;
+  for (let run = 0; run < request.runCount; run++) bytes += request.runLengths[run];
+  return bytes;
+}

@@ -1,0 +1,285 @@
+/** One virtual block device: the life of each request, from submit to its one answer. */
+import { assert } from '../assert';
+import { TapdiskError } from '../errors';
+import type { ChunkIo, ChunkIoOwner } from '../store/chunk-io';
+import { DISCARD_GRANULARITY_BYTES } from '../volume/limits';
+import type { Volume } from '../volume/volume';
+import type { BlockDevice } from './block-device';
+import { checkRequest } from './check-request';
+import { RangeDiscard } from './discard';
+import { DRAIN_TIMEOUT_MS, REQUESTS_MAX, TRANSFERS_MAX } from './limits';
+import type { RequestObserver } from './observer';
+import {
+  REQUEST_BARRIER,
+  REQUEST_DISCARD,
+  REQUEST_FLUSH,
+  REQUEST_READ,
+  REQUEST_WRITE,
+  REQUEST_WRITE_ZEROES,
+  type RequestSource,
+  STATUS_ERROR,
+  STATUS_OKAY,
+  type VbdRequest,
+} from './request';
+import { RequestPool, RequestQueue } from './request-pool';
+import { splitRequest, transfersNeeded } from './split-request';
+import { VbdStatistics } from './statistics';
+import { TransferPool } from './transfer-pool';
+
+const US_PER_MS = 1000;
+/** errno of a request that was refused before any byte moved. */
+const EINVAL = 22;
+
+export interface VbdOptions {
+  /**
+   * Flush before each write is acknowledged: for front ends that cannot ask for a flush, whose
+   * users take a completed write for a durable one.
+   */
+  readonly writeThrough: boolean;
+}
+
+/**
+ * Order: requests run side by side, as on any disk with a queue. A FLUSH covers what was
+ * acknowledged before it. A BARRIER waits for all before it, holds all after it, and is on disk
+ * when it is acknowledged.
+ */
+export class Vbd implements BlockDevice, ChunkIoOwner {
+  readonly discardGranularityBytes = DISCARD_GRANULARITY_BYTES;
+  readonly statistics = new VbdStatistics();
+  /** Sees every request; null when nobody looks. */
+  observer: RequestObserver | null = null;
+
+  private readonly requests = new RequestPool(REQUESTS_MAX);
+  private readonly transfers = new TransferPool(TRANSFERS_MAX);
+  /** Submitted, not started: behind a pause, a barrier, or for want of transfers. */
+  private readonly held = new RequestQueue();
+  /** Refused by the checks: ended at the next kick, since `submit` ends none. */
+  private readonly refused = new RequestQueue();
+  private readonly sourcesToTell: RequestSource[] = [];
+  private startedCount = 0;
+  private barrierInFlight = false;
+  private isPaused = false;
+  private isClosed = false;
+  private nowUs = 0;
+  private whenIdle: (() => void)[] = [];
+
+  constructor(
+    private readonly volume: Volume,
+    private readonly options: VbdOptions,
+  ) {
+    volume.onBatchEnd = () => this.batchEnded();
+  }
+
+  get sectors(): number {
+    return this.volume.sectors;
+  }
+
+  get readOnly(): boolean {
+    return this.volume.readOnly;
+  }
+
+  /** Requests started and not ended. */
+  get inFlight(): number {
+    return this.startedCount;
+  }
+
+  get paused(): boolean {
+    return this.isPaused;
+  }
+
+  acquire(): VbdRequest | null {
+    return this.requests.take();
+  }
+
+  release(request: VbdRequest): void {
+    this.requests.give(request);
+  }
+
+  submit(request: VbdRequest): void {
+    assert(!this.isClosed, 'no request comes after the close');
+    if (this.nowUs === 0) this.nowUs = performance.now() * US_PER_MS;
+    request.startedAtUs = this.nowUs;
+    request.status = STATUS_OKAY;
+    request.errno = 0;
+    this.observer?.requestStarted(request);
+    if (checkRequest(request, this.volume.sectors, this.volume.readOnly) !== STATUS_OKAY) {
+      request.errno = EINVAL;
+      this.refused.push(request);
+    } else if (this.held.first !== null || !this.canStart(request)) {
+      this.held.push(request);
+    } else {
+      this.start(request);
+    }
+  }
+
+  kick(): void {
+    this.nowUs = 0;
+    this.volume.kick();
+    if (this.refused.first !== null) {
+      this.nowUs = performance.now() * US_PER_MS;
+      for (let r = this.refused.shift(); r !== null; r = this.refused.shift()) {
+        this.startedCount++;
+        this.finish(r);
+      }
+      this.batchEnded();
+    }
+  }
+
+  /** Resolves when nothing is in flight; requests that come wait for `resume`. */
+  async pause(): Promise<void> {
+    this.isPaused = true;
+    try {
+      await this.idle();
+    } catch (error) {
+      this.resume();
+      throw error;
+    }
+  }
+
+  resume(): void {
+    this.isPaused = false;
+    this.startHeld();
+    this.batchEnded();
+  }
+
+  /** Ends a pause, waits for every request, flushes, and gives the volume back. */
+  async close(): Promise<void> {
+    if (this.isPaused) this.resume();
+    await this.idle();
+    this.isClosed = true;
+    await this.volume.close();
+  }
+
+  chunkIoDone(io: ChunkIo): void {
+    const request = this.requests.at(io.tag);
+    if (io.errno !== 0) request.errno = io.errno;
+    this.transfers.give(io);
+    if (--request.pending === 0) this.dataDone(request);
+  }
+
+  private canStart(request: VbdRequest): boolean {
+    if (this.isPaused || this.barrierInFlight) return false;
+    if (request.operation === REQUEST_BARRIER) return this.startedCount === 0;
+    if (request.operation > REQUEST_FLUSH) return true;
+    return transfersNeeded(request, this.volume.chunkBytes) <= this.transfers.available;
+  }
+
+  private start(request: VbdRequest): void {
+    this.startedCount++;
+    switch (request.operation) {
+      case REQUEST_READ:
+      case REQUEST_WRITE:
+        return this.startData(request);
+      case REQUEST_BARRIER:
+        this.barrierInFlight = true;
+        return this.flushThen(request, this.flushedBeforeData);
+      case REQUEST_FLUSH:
+        return this.flushThen(request, this.flushedBeforeData);
+      case REQUEST_DISCARD:
+      case REQUEST_WRITE_ZEROES:
+        return this.startDiscard(request);
+    }
+  }
+
+  private startData(request: VbdRequest): void {
+    // Completions never come from inside submit, so the count is set before the first one.
+    request.pending = splitRequest(request, this.volume, this.transfers, this);
+  }
+
+  private startDiscard(request: VbdRequest): void {
+    const mustZero = request.operation === REQUEST_WRITE_ZEROES;
+    const { sector, sectorCount } = request;
+    new RangeDiscard(this.volume, sector, sectorCount, mustZero, (errno) => {
+      request.errno = errno;
+      this.dataDone(request);
+    }).start();
+  }
+
+  private flushThen(request: VbdRequest, next: (request: VbdRequest) => void): void {
+    this.volume.flush((errno) => {
+      if (errno !== 0) request.errno = errno;
+      next(request);
+    });
+  }
+
+  private readonly flushedBeforeData = (request: VbdRequest): void => {
+    if (request.errno !== 0 || request.runCount === 0) return this.finish(request);
+    this.startData(request);
+    this.volume.kick();
+  };
+
+  private readonly finish = (request: VbdRequest): void => {
+    request.status = request.errno === 0 ? STATUS_OKAY : STATUS_ERROR;
+    const latencyUs = this.clockUs() - request.startedAtUs;
+    this.startedCount--;
+    if (request.operation === REQUEST_BARRIER) this.barrierInFlight = false;
+    this.statistics.add(request, latencyUs);
+    this.observer?.requestEnded(request, latencyUs);
+    const { source } = request;
+    if (!this.sourcesToTell.includes(source)) this.sourcesToTell.push(source);
+    source.requestDone(request);
+  };
+
+  private dataDone(request: VbdRequest): void {
+    if (request.errno === 0 && this.mustFlushAfter(request)) this.flushThen(request, this.finish);
+    else this.finish(request);
+  }
+
+  private mustFlushAfter(request: VbdRequest): boolean {
+    if (request.operation === REQUEST_READ) return false;
+    return (
+      request.forceUnitAccess || this.options.writeThrough || request.operation === REQUEST_BARRIER
+    );
+  }
+
+  private clockUs(): number {
+    if (this.nowUs === 0) this.nowUs = performance.now() * US_PER_MS;
+    return this.nowUs;
+  }
+
+  private startHeld(): void {
+    for (let first = this.held.first; first !== null; first = this.held.first) {
+      if (!this.canStart(first)) return;
+      this.held.shift();
+      this.start(first);
+    }
+  }
+
+  private batchEnded(): void {
+    if (this.held.first !== null) this.startHeld();
+    for (let s = this.sourcesToTell.pop(); s !== undefined; s = this.sourcesToTell.pop()) {
+      s.batchDone();
+    }
+    this.nowUs = 0;
+    this.volume.kick();
+    if (this.whenIdle.length > 0 && this.isIdle()) {
+      for (const resolve of this.whenIdle.splice(0)) resolve();
+    }
+  }
+
+  /** While paused, requests that are held do not count: they wait for the resume. */
+  private isIdle(): boolean {
+    return this.startedCount === 0 && (this.isPaused || this.held.first === null);
+  }
+
+  private async idle(): Promise<void> {
+    if (this.isIdle()) return;
+    await new Promise<void>((resolve, reject) => {
+      const timer = setTimeout(() => {
+        this.whenIdle = this.whenIdle.filter((waiting) => waiting !== idle);
+        reject(
+          new TapdiskError(
+            'DRAIN_TIMEOUT',
+            `${this.startedCount} requests are still in flight after ${DRAIN_TIMEOUT_MS / 1000} s; see what holds the store, then try again`,
+            { transient: true },
+          ),
+        );
+      }, DRAIN_TIMEOUT_MS);
+      const idle = (): void => {
+        clearTimeout(timer);
+        resolve();
+      };
+      this.whenIdle.push(idle);
+    });
+  }
+}

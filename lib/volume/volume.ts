@@ -1,0 +1,298 @@
+/**
+ * An attached volume: sends each transfer to the layer that owns its chunk.
+ *
+ * The first write to a chunk goes through a transition: space made clean, data written and synced,
+ * map entry committed, and only then acknowledged. Everything else is one look-up.
+ */
+import { assert } from '../assert';
+import type { Attachment, MapEntry } from '../coordination/coordination';
+import { SECTOR_BYTES, type VolumeRecord } from '../coordination/volume-record';
+import { CHUNK_READ, type ChunkIo, type ChunkIoOwner } from '../store/chunk-io';
+import type { ChunkStore, ErrnoCallback } from '../store/chunk-store';
+import { IoQueue } from '../store/io-queue';
+import type { MemoryArea } from '../store/memory-area';
+import { ChunkMap } from './chunk-map';
+import { ChunkTransition } from './chunk-transition';
+import { CopyUp } from './copy-up';
+import { FlushGate } from './flush-gate';
+import { MapCommitter } from './map-committer';
+
+export interface OpenVolume {
+  readonly attachment: Attachment;
+  readonly store: ChunkStore;
+  /** Page-aligned memory for copies of whole chunks; ordinary memory where none is given. */
+  readonly allocate?: (lengthBytes: number) => MemoryArea;
+}
+
+/** What a volume counts, for statistics. */
+export interface VolumeCounters {
+  allocatedChunks: number;
+  copiedChunks: number;
+  discardedChunks: number;
+  flushes: number;
+}
+
+export class Volume implements ChunkIoOwner {
+  readonly chunkBytes: number;
+  readonly sectors: number;
+  readonly readOnly: boolean;
+  readonly counters: VolumeCounters = {
+    allocatedChunks: 0,
+    copiedChunks: 0,
+    discardedChunks: 0,
+    flushes: 0,
+  };
+  /** Called after each batch of completions; set by the one user of the volume. */
+  onBatchEnd: () => void = () => {};
+
+  private readonly store: ChunkStore;
+  private readonly layer: number;
+  private readonly transitions = new Map<number, ChunkTransition>();
+  private readonly committer: MapCommitter;
+  private readonly flushGate: FlushGate;
+  private readonly copyUp: CopyUp;
+  /** Reads of chunks that nobody owns: ended at the next kick. */
+  private readonly zeroReads = new IoQueue();
+  /** Owners of writes under way in a transition, which are this volume's own meanwhile. */
+  private readonly firstWrites = new Map<ChunkIo, ChunkIoOwner>();
+
+  private constructor(
+    readonly record: VolumeRecord,
+    private readonly attachment: Attachment,
+    private readonly map: ChunkMap,
+    options: OpenVolume,
+  ) {
+    this.store = options.store;
+    this.chunkBytes = record.chunkBytes;
+    this.sectors = Math.floor(record.sizeBytes / SECTOR_BYTES);
+    this.readOnly = attachment.readOnly;
+    this.layer = record.layer;
+    const batchEnd = (): void => this.batchEnded();
+    this.store.onBatchEnd = batchEnd;
+    this.committer = new MapCommitter(this.store, attachment.map, batchEnd);
+    this.flushGate = new FlushGate((done) => this.syncAll(done), batchEnd);
+    this.copyUp = new CopyUp(this.store, options.allocate);
+  }
+
+  /** Loads the chunk map. The volume then owns the attachment and the store. */
+  static async open(options: OpenVolume): Promise<Volume> {
+    const { record } = options.attachment;
+    assert(options.store.chunkBytes === record.chunkBytes, 'store and record agree on chunks');
+    const map = new ChunkMap(Math.ceil(record.sizeBytes / record.chunkBytes));
+    await options.attachment.map.load((index, entries) => map.load(index, entries));
+    return new Volume(record, options.attachment, map, options);
+  }
+
+  /** Number of chunks that a layer owns. */
+  get ownedChunks(): number {
+    return this.map.owned;
+  }
+
+  /** Queues a transfer; its layer is filled in here. As ChunkStore.submit. */
+  submit(io: ChunkIo): void {
+    if (this.transitions.size > 0) {
+      const transition = this.transitions.get(io.chunk);
+      if (transition !== undefined) return transition.park(io);
+    }
+    const owner = this.map.get(io.chunk);
+    if (owner === this.layer) {
+      io.layer = owner;
+      this.store.submit(io);
+    } else if (io.operation === CHUNK_READ) {
+      if (owner === 0) return this.zeroReads.push(io);
+      io.layer = owner;
+      this.store.submit(io);
+    } else {
+      this.firstWrite(io, owner);
+    }
+  }
+
+  kick(): void {
+    this.store.kick();
+    if (!this.zeroReads.isEmpty) {
+      this.endZeroReads();
+      this.onBatchEnd();
+    }
+  }
+
+  /** Calls back when everything acknowledged before this call survives a power cut. */
+  flush(done: ErrnoCallback): void {
+    this.counters.flushes++;
+    this.flushGate.flush(done);
+  }
+
+  /** Chunks with an owner in [from, end), one at a time; -1 when there is none. */
+  nextOwnedChunk(from: number, end: number): number {
+    return this.map.nextOwned(from, end);
+  }
+
+  /** True where the chunk lies in the layer that takes writes. */
+  ownsInCurrentLayer(chunk: number): boolean {
+    return this.map.get(chunk) === this.layer;
+  }
+
+  /**
+   * Takes whole chunks out of the map and gives their space back. Transfers that come meanwhile
+   * wait. Calls back with the errno of the first failure.
+   */
+  dropChunks(chunks: readonly number[], done: ErrnoCallback): void {
+    const busy = chunks.find((chunk) => this.transitions.has(chunk));
+    if (busy !== undefined) {
+      this.transitions.get(busy)?.whenDone(() => this.dropChunks(chunks, done));
+      return;
+    }
+    const before = chunks.map((chunk) => this.map.get(chunk));
+    const transitions = chunks.map((chunk) => this.beginTransition(chunk));
+    for (const chunk of chunks) this.map.set(chunk, 0);
+    const finish = (errno: number): void => {
+      for (const transition of transitions) this.endTransition(transition);
+      done(errno);
+    };
+    const entries: MapEntry[] = chunks.map((chunk) => ({ chunk, layer: 0 }));
+    this.committer.commit(entries, (errno) => {
+      if (errno !== 0) {
+        chunks.forEach((chunk, i) => this.map.set(chunk, before[i]));
+        return finish(errno);
+      }
+      this.counters.discardedChunks += chunks.length;
+      this.punchAll(
+        chunks.filter((_, i) => before[i] === this.layer),
+        finish,
+      );
+    });
+  }
+
+  /** Punches a part of a chunk that the current layer owns. */
+  punchWithin(chunk: number, offset: number, length: number, done: ErrnoCallback): void {
+    const transition = this.transitions.get(chunk);
+    if (transition !== undefined) {
+      transition.whenDone(() => this.punchWithin(chunk, offset, length, done));
+      return;
+    }
+    if (!this.ownsInCurrentLayer(chunk)) return this.store.sync(done);
+    this.store.punch(this.layer, chunk, offset, length, done);
+  }
+
+  /** Flushes, then gives the volume back. No transfer may be in flight. */
+  async close(): Promise<void> {
+    assert(this.transitions.size === 0, 'a volume is closed when idle');
+    if (!this.readOnly) await this.flushBeforeClose();
+    await this.store.close();
+    await this.attachment.release();
+  }
+
+  chunkIoDone(io: ChunkIo): void {
+    const owner = this.firstWrites.get(io);
+    assert(owner !== undefined, 'the volume owns only the first writes of a transition');
+    this.firstWriteLanded(io, owner, io.errno);
+  }
+
+  private firstWrite(io: ChunkIo, oldLayer: number): void {
+    const transition = this.beginTransition(io.chunk);
+    const { owner } = io;
+    this.firstWrites.set(io, owner);
+    if (oldLayer !== 0) {
+      this.counters.copiedChunks++;
+      this.copyUp.copy(io, oldLayer, this.layer, (errno) =>
+        this.firstWriteLanded(io, owner, errno),
+      );
+      return;
+    }
+    // A write that was never acknowledged, or a discard cut short, may have left bytes here.
+    this.store.punch(this.layer, io.chunk, 0, this.chunkBytes, (errno) => {
+      if (errno !== 0) return this.firstWriteOver(io, owner, transition, errno);
+      io.owner = this;
+      io.layer = this.layer;
+      this.store.submit(io);
+      this.store.kick();
+    });
+  }
+
+  private firstWriteLanded(io: ChunkIo, owner: ChunkIoOwner, errno: number): void {
+    const transition = this.transitions.get(io.chunk);
+    assert(transition !== undefined, 'a first write has a transition');
+    if (errno !== 0) return this.firstWriteOver(io, owner, transition, errno);
+    const entry = { chunk: io.chunk, layer: this.layer };
+    this.committer.commit([entry], (commitErrno) => {
+      if (commitErrno === 0) {
+        this.map.set(io.chunk, this.layer);
+        this.counters.allocatedChunks++;
+      }
+      this.firstWriteOver(io, owner, transition, commitErrno);
+    });
+  }
+
+  private firstWriteOver(
+    io: ChunkIo,
+    owner: ChunkIoOwner,
+    transition: ChunkTransition,
+    errno: number,
+  ): void {
+    this.firstWrites.delete(io);
+    this.endTransition(transition);
+    io.owner = owner;
+    io.errno = errno;
+    owner.chunkIoDone(io);
+  }
+
+  private beginTransition(chunk: number): ChunkTransition {
+    assert(!this.transitions.has(chunk), 'a chunk is in one transition at a time');
+    const transition = new ChunkTransition(chunk);
+    this.transitions.set(chunk, transition);
+    return transition;
+  }
+
+  private endTransition(transition: ChunkTransition): void {
+    this.transitions.delete(transition.chunk);
+    transition.end((io) => this.submit(io));
+  }
+
+  private punchAll(chunks: readonly number[], done: ErrnoCallback): void {
+    let pending = chunks.length;
+    if (pending === 0) return done(0);
+    let failed = 0;
+    for (const chunk of chunks) {
+      this.store.punch(this.layer, chunk, 0, this.chunkBytes, (errno) => {
+        if (errno !== 0) failed = errno;
+        if (--pending === 0) done(failed);
+      });
+    }
+  }
+
+  private syncAll(done: ErrnoCallback): void {
+    let pending = 1;
+    let failed = 0;
+    const oneDone = (errno: number): void => {
+      if (errno !== 0) failed = errno;
+      if (--pending === 0) done(failed);
+    };
+    if (this.committer.needsSync) {
+      pending++;
+      this.committer.sync(oneDone);
+    }
+    this.store.sync(oneDone);
+  }
+
+  private async flushBeforeClose(): Promise<void> {
+    await new Promise<void>((resolve, reject) => {
+      this.flush((errno) => {
+        if (errno === 0) resolve();
+        else reject(new Error(`the last flush of ${this.record.name} failed with errno ${errno}`));
+      });
+    });
+  }
+
+  private endZeroReads(): void {
+    for (let io = this.zeroReads.shift(); io !== null; io = this.zeroReads.shift()) {
+      io.memory.bytes.fill(0, io.memoryOffset, io.memoryOffset + io.length);
+      io.errno = 0;
+      io.owner.chunkIoDone(io);
+    }
+  }
+
+  private batchEnded(): void {
+    if (!this.zeroReads.isEmpty) this.endZeroReads();
+    this.onBatchEnd();
+    this.store.kick();
+  }
+}
