@@ -1,0 +1,45 @@
+/** `tapdisk-ts pool list`: the pools that this host knows. */
+import { sentenceOf } from '../../errors';
+import { poolsDirectory } from '../../pool/config-directory';
+import { listPoolNames, readPoolConfig } from '../../pool/pool-config';
+import { defineCommand } from '../command';
+import { EXIT_OK, EXIT_REFUSED } from '../failure';
+
+interface PoolRow {
+  readonly name: string;
+  readonly store: string;
+  readonly coordination: string;
+  readonly path: string;
+}
+
+export const poolList = defineCommand({
+  usage: 'list',
+  summary: 'List the pools',
+  examples: [['tapdisk-ts pool list', 'Name, store and place of every pool']],
+  options: (yargs) => yargs,
+  async run(_options, { io, output }) {
+    const directory = poolsDirectory(io.env);
+    const rows: PoolRow[] = [];
+    let exitCode = EXIT_OK;
+    for (const name of await listPoolNames(directory)) {
+      try {
+        const { store, coordination } = await readPoolConfig(directory, name);
+        rows.push({ name, store: store.kind, coordination: coordination.kind, path: store.path });
+      } catch (error) {
+        // One bad file must not hide the other pools.
+        io.err(`tapdisk-ts: ${sentenceOf(error)}\n`);
+        exitCode = EXIT_REFUSED;
+      }
+    }
+    output.table(
+      [
+        { head: 'NAME', text: (row) => row.name },
+        { head: 'STORE', text: (row) => row.store },
+        { head: 'COORDINATION', text: (row) => row.coordination },
+        { head: 'PATH', text: (row) => row.path },
+      ],
+      rows,
+    );
+    return exitCode;
+  },
+});
