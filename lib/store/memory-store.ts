@@ -75,7 +75,10 @@ export class MemoryStore implements ChunkStore {
 
   private chunkToWrite(io: ChunkIo): Buffer {
     let chunks = this.layers.get(io.layer);
-    if (chunks === undefined) this.layers.set(io.layer, (chunks = new Map()));
+    if (chunks === undefined) {
+      chunks = new Map<number, Buffer>();
+      this.layers.set(io.layer, chunks);
+    }
     let chunk = chunks.get(io.chunk);
     if (chunk === undefined) chunks.set(io.chunk, (chunk = Buffer.alloc(this.chunkBytes)));
     return chunk;

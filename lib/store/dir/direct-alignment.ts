@@ -8,7 +8,7 @@ const ALIGNMENT_BYTES_DEFAULT = 4096;
 /** Bytes (a power of two) to which offset, length and memory must be aligned for O_DIRECT. */
 export function directAlignmentBytes(directory: string): number {
   const device = statSync(directory).dev;
-  const major = ((device >>> 8) & 0xfff) as number;
+  const major = (device >>> 8) & 0xfff;
   const minor = (device & 0xff) | ((device >>> 12) & 0xfff00);
   try {
     const node = realpathSync(`/sys/dev/block/${major}:${minor}`);
