@@ -6,11 +6,18 @@ export type RingAbiName = 'native' | 'x86_32' | 'blktap2';
 
 /**
  * One ABI of the block ring. None of the codecs allocates. All work on private copies of an entry
- * or on memory that the caller owns to write: `bytes` from `offset` on holds `entryBytes`.
+ * or on memory that the caller owns to write: `bytes` from `offset` on holds `entryBytes`
+ * (to decode: `requestBytes`).
  */
 export interface RingAbi {
   readonly name: RingAbiName;
   readonly entryBytes: number;
+
+  /**
+   * How many bytes of an entry a request has, whole words, by its first four bytes (native
+   * little-endian): the rest need not be copied out.
+   */
+  requestBytes(firstWord: number): number;
 
   /** Fills `out` from any bytes whatever; never throws. */
   decodeRequest(bytes: DataView, offset: number, out: RingRequest): void;

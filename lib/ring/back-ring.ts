@@ -67,7 +67,7 @@ export class BackRing {
   next(out: RingRequest): boolean {
     if (this.requestConsumer === this.requestProducer && this.unconsumed() === 0) return false;
     const { shared } = this;
-    shared.copyOut(this.requestConsumer);
+    shared.copyRequestOut(this.requestConsumer);
     this.requestConsumer = (this.requestConsumer + 1) | 0;
     shared.abi.decodeRequest(shared.scratch, 0, out);
     return true;

@@ -91,7 +91,7 @@ export class FrontRing {
   next(out: RingResponse): boolean {
     if (this.responseConsumer === this.responseProducer && this.unconsumed() === 0) return false;
     const { shared } = this;
-    shared.copyOut(this.responseConsumer);
+    shared.copyResponseOut(this.responseConsumer);
     this.responseConsumer = (this.responseConsumer + 1) | 0;
     shared.abi.decodeResponse(shared.scratch, 0, out);
     return true;

@@ -12,6 +12,8 @@ import {
 } from './layout';
 
 const WORD_BYTES = 4;
+/** struct blkif_response without its trailing padding: id, operation, status. */
+const RESPONSE_WORDS = 3;
 
 /** Words of the header, as indices into `SharedRing.header`. */
 export const REQ_PROD = REQ_PROD_OFFSET / WORD_BYTES;
@@ -62,11 +64,22 @@ export class SharedRing {
     return (index & this.indexMask) * this.abi.entryBytes;
   }
 
-  /** Copies an entry to `scratch`: the one time that its memory is read. */
-  copyOut(index: number): void {
-    const { slotWords, scratchWords, entryWords } = this;
-    const from = (index & this.indexMask) * entryWords;
-    for (let word = 0; word < entryWords; word++) scratchWords[word] = slotWords[from + word];
+  /** Copies the request of a free-running index to `scratch`: each word is read once, or never. */
+  copyRequestOut(index: number): void {
+    const { slotWords, scratchWords } = this;
+    const from = (index & this.indexMask) * this.entryWords;
+    const first = slotWords[from];
+    scratchWords[0] = first;
+    // How long it is comes from the copy of its first word, so a rewrite cannot tear it apart.
+    const words = this.abi.requestBytes(first) / WORD_BYTES;
+    for (let word = 1; word < words; word++) scratchWords[word] = slotWords[from + word];
+  }
+
+  /** The same for a response. */
+  copyResponseOut(index: number): void {
+    const { slotWords, scratchWords } = this;
+    const from = (index & this.indexMask) * this.entryWords;
+    for (let word = 0; word < RESPONSE_WORDS; word++) scratchWords[word] = slotWords[from + word];
   }
 }
 
