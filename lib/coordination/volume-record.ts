@@ -1,7 +1,5 @@
 /** A volume's record: what a pool's coordination keeps about a volume besides its chunk map. */
 
-export const SECTOR_BYTES = 512;
-
 /** One volume. Layer ids are unique within the pool, rise, and are never reused; 0 is no layer. */
 export interface VolumeRecord {
   readonly name: string;

@@ -30,12 +30,9 @@ export class MemoryStore implements ChunkStore {
 
   punch(layer: number, chunk: number, offset: number, length: number, done: ErrnoCallback): void {
     this.later(() => {
-      if (length === this.chunkBytes) this.layers.get(layer)?.delete(chunk);
-      else
-        this.layers
-          .get(layer)
-          ?.get(chunk)
-          ?.fill(0, offset, offset + length);
+      const chunks = this.layers.get(layer);
+      if (length === this.chunkBytes) chunks?.delete(chunk);
+      else chunks?.get(chunk)?.fill(0, offset, offset + length);
       done(0);
     });
   }

@@ -1,5 +1,5 @@
 /** Says whether a VBD can carry a request out: the last check before any byte moves. */
-import { SECTOR_BYTES } from '../coordination/volume-record';
+import { SECTOR_BYTES } from '../sector';
 import {
   REQUEST_DISCARD,
   REQUEST_FLUSH,

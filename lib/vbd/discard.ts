@@ -1,5 +1,5 @@
 /** Carries out a discard or a write of zeros on a volume, in bounded steps. */
-import { SECTOR_BYTES } from '../coordination/volume-record';
+import { SECTOR_BYTES } from '../sector';
 import { CHUNK_WRITE, ChunkIo, type ChunkIoOwner } from '../store/chunk-io';
 import type { ErrnoCallback } from '../store/chunk-store';
 import { heapArea, type MemoryArea } from '../store/memory-area';

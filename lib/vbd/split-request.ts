@@ -1,5 +1,5 @@
 /** Cuts a request into transfers: one for each contiguous run of memory within one chunk. */
-import { SECTOR_BYTES } from '../coordination/volume-record';
+import { SECTOR_BYTES } from '../sector';
 import { CHUNK_READ, CHUNK_WRITE, type ChunkIoOwner } from '../store/chunk-io';
 import type { Volume } from '../volume/volume';
 import { REQUEST_READ, type VbdRequest } from './request';

@@ -6,7 +6,8 @@
  */
 import { assert } from '../assert';
 import type { Attachment, MapEntry } from '../coordination/coordination';
-import { SECTOR_BYTES, type VolumeRecord } from '../coordination/volume-record';
+import type { VolumeRecord } from '../coordination/volume-record';
+import { SECTOR_BYTES } from '../sector';
 import { CHUNK_READ, type ChunkIo, type ChunkIoOwner } from '../store/chunk-io';
 import type { ChunkStore, ErrnoCallback } from '../store/chunk-store';
 import { IoQueue } from '../store/io-queue';

@@ -1,0 +1,79 @@
+# Every target explains itself: make help.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: help deps build demo test test-crash test-full-disk lint format bench install uninstall clean
+
+PREFIX ?= /usr/local
+LIBDIR := $(PREFIX)/lib/tapdisk-ts
+
+# ffi-napi 4.0.3 compiles against Node 20's and 22's headers only with this flag.
+export CXXFLAGS += -DNODE_API_EXPERIMENTAL_NOGC_ENV_OPT_OUT
+
+# Headers that came with this Node, where they did, so that node-gyp need not fetch any.
+NODE_HOME := $(shell node -p "require('path').resolve(process.execPath, '../..')" 2>/dev/null)
+ifneq ($(wildcard $(NODE_HOME)/include/node/node_api.h),)
+export npm_config_nodedir := $(NODE_HOME)
+endif
+
+SOURCES := $(shell find lib native-bindings test -name '*.ts' -not -path '*/build/*' 2>/dev/null)
+ADDON_SOURCES := $(wildcard native-bindings/addon/*.c native-bindings/addon/*.h native-bindings/addon/binding.gyp)
+
+help: ## Show what each target does
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /\1\t/' | expand -t 18
+
+deps: node_modules/.installed ## Install what is missing: Debian's g++ and python3, npm packages
+
+node_modules/.installed: package.json package-lock.json
+	@.ci/need-debian g++:g++ python3:python3
+	npm ci --no-fund --no-audit --loglevel=error
+	@touch $@
+
+build: dist/.built ## Compile the TypeScript and the addon
+
+dist/.built: node_modules/.installed tsconfig.json $(SOURCES) native-bindings/addon/build/.built
+	npx tsc -p tsconfig.json
+	@touch $@
+
+# Without the addon everything works through ffi-napi, slower: a failure is told, not fatal.
+native-bindings/addon/build/.built: node_modules/.installed $(ADDON_SOURCES)
+	npx node-gyp rebuild -C native-bindings/addon --loglevel=error \
+	  || echo 'The addon was not built; tapdisk-ts falls back to ffi-napi (see tapdisk-ts doctor).'
+	@mkdir -p $(@D) && touch $@
+
+demo: build ## A tapdisk started by its pipes, 20,000 requests verified, kill -9 in the middle
+	@node dist/test/demo/demo.js
+
+test: build ## Unit and end-to-end tests that need neither root nor minutes; prints coverage
+	npx jest --coverage
+
+test-crash: build ## 200 kills at random instants under load (SEED=n repeats one run; minutes)
+	node dist/test/crash/crash-test.js
+
+lint: node_modules/.installed ## Lint, formatting, and the import direction between rooms
+	npm run --silent lint
+
+format: node_modules/.installed ## Format every source file
+	npm run --silent format
+
+bench: build ## Ring throughput and latency beside fio on the same file (installs fio)
+	@.ci/need-debian fio:fio
+	node dist/test/bench/bench.js
+
+install: build ## Install below PREFIX (/usr/local): both programs and what they need
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(LIBDIR)
+	rm -rf $(DESTDIR)$(LIBDIR)/dist
+	cp -r bin dist package.json package-lock.json .npmrc LICENSE README.md $(DESTDIR)$(LIBDIR)/
+	rm -rf $(DESTDIR)$(LIBDIR)/dist/test
+	install -d $(DESTDIR)$(LIBDIR)/native-bindings/addon/build/Release
+	-install -m 644 native-bindings/addon/build/Release/*.node \
+	  $(DESTDIR)$(LIBDIR)/native-bindings/addon/build/Release/
+	cd $(DESTDIR)$(LIBDIR) && npm ci --omit=dev --no-fund --no-audit --loglevel=error
+	ln -sf $(LIBDIR)/bin/tapdisk-ts $(DESTDIR)$(PREFIX)/bin/tapdisk-ts
+	ln -sf $(LIBDIR)/bin/tapdisk $(DESTDIR)$(PREFIX)/bin/tapdisk
+
+uninstall: ## Remove what install put there
+	rm -rf $(DESTDIR)$(LIBDIR) $(DESTDIR)$(PREFIX)/bin/tapdisk-ts $(DESTDIR)$(PREFIX)/bin/tapdisk
+
+clean: ## Remove everything that was built or installed here
+	rm -rf node_modules dist .coverage .bench native-bindings/addon/build
