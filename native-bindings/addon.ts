@@ -27,12 +27,13 @@ export interface Addon {
   addressOf(bytes: Uint8Array): number;
   /** eventfd(2), non-blocking. */
   eventfd(): number;
-  /** Adds 1 to an eventfd: 8 bytes written. */
-  signalEventfd(fd: number): number;
   /** Reads an eventfd empty; its count, or -11 (EAGAIN) where it was. */
   drainEventfd(fd: number): number;
-  /** write(2): how a doorbell is rung without a copy of the fs module's machinery. */
+  /** write(2) and read(2), without the fs module's machinery: for doorbells. */
   write(fd: number, bytes: Uint8Array): number;
+  read(fd: number, bytes: Uint8Array): number;
+  /** ioctl(2) with an argument by value. */
+  ioctl(fd: number, request: number, value: number): number;
   /** poll(2) for POLLIN without waiting; the bits seen. */
   pollNow(fd: number): number;
   /**

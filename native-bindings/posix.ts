@@ -5,6 +5,7 @@
  * only. Every failure throws a SystemCallError. Offsets and lengths are bytes up to 2^53.
  */
 import { assert } from '../lib/assert';
+import { addon } from './addon';
 import { call } from './libc';
 import { SystemCallError } from './system-call-error';
 
@@ -71,13 +72,16 @@ export function close(fd: number): void {
 
 /**
  * ioctl with an argument by value (a safe integer), or with a buffer that the kernel reads or
- * writes: the caller gives it the size that the request demands.
+ * writes: the caller gives it the size that the request demands. By value, and with the addon, it
+ * costs no more than the call itself: a blktap device is kicked so once a batch.
  *
  * @returns the call's result, 0 or positive
  */
 export function ioctl(fd: number, request: number, argument: number | Buffer = 0): number {
   if (typeof argument !== 'number') return call('ioctlPointer', [fd, request, argument]);
   assert(Number.isSafeInteger(argument), 'an ioctl argument is a safe integer');
+  const native = addon();
+  if (native !== null) return checked('ioctl', native.ioctl(fd, request, argument));
   return call('ioctlNumber', [fd, request, argument]);
 }
 
@@ -182,6 +186,11 @@ export function epollEventFd(events: Buffer, index: number): number {
 /** A new, non-blocking event counter (eventfd(2)); 8-byte reads and writes of a counter. */
 export function eventfd(initial = 0): number {
   return call('eventfd', [initial, EFD_NONBLOCK | EFD_CLOEXEC]);
+}
+
+function checked(syscall: string, result: number): number {
+  if (result < 0) throw new SystemCallError(syscall, -result);
+  return result;
 }
 
 function checkOffset(bytes: number): void {
