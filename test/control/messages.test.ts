@@ -103,7 +103,7 @@ describe('messages, byte for byte', () => {
     ],
   ] as const)('%s is refused', (_, bytes, direction) => {
     expect(() => decodeMessage(hex(bytes), direction)).toThrow(
-      expect.objectContaining({ code: 'MESSAGE_MALFORMED' }),
+      expect.objectContaining({ code: 'MESSAGE_MALFORMED' }) as Error,
     );
   });
 
@@ -116,7 +116,7 @@ describe('messages, byte for byte', () => {
     ['a long path', { name: 'PARAMS', ...address, readOnly: false, path: 'x'.repeat(4080) }],
   ] as [string, ControlMessage][])('%s is not encoded', (_, message) => {
     expect(() => encodeMessage(message)).toThrow(
-      expect.objectContaining({ code: 'MESSAGE_FIELD_RANGE' }),
+      expect.objectContaining({ code: 'MESSAGE_FIELD_RANGE' }) as Error,
     );
   });
 
