@@ -30,14 +30,6 @@ const US_PER_MS = 1000;
 /** errno of a request that was refused before any byte moved. */
 const EINVAL = 22;
 
-export interface VbdOptions {
-  /**
-   * Flush before each write is acknowledged: for front ends that cannot ask for a flush, whose
-   * users take a completed write for a durable one.
-   */
-  readonly writeThrough: boolean;
-}
-
 /**
  * Order: requests run side by side, as on any disk with a queue. A FLUSH covers what was
  * acknowledged before it. A BARRIER waits for all before it, holds all after it, and is on disk
@@ -48,6 +40,11 @@ export class Vbd implements BlockDevice, ChunkIoOwner {
   readonly statistics = new VbdStatistics();
   /** Sees every request; null when nobody looks. */
   observer: RequestObserver | null = null;
+  /**
+   * Flush before each write is acknowledged: for front ends that cannot ask for a flush, whose
+   * users take a completed write for a durable one.
+   */
+  writeThrough = false;
 
   private readonly requests = new RequestPool(REQUESTS_MAX);
   private readonly transfers = new TransferPool(TRANSFERS_MAX);
@@ -63,10 +60,7 @@ export class Vbd implements BlockDevice, ChunkIoOwner {
   private nowUs = 0;
   private whenIdle: (() => void)[] = [];
 
-  constructor(
-    private readonly volume: Volume,
-    private readonly options: VbdOptions,
-  ) {
+  constructor(private readonly volume: Volume) {
     volume.onBatchEnd = () => this.batchEnded();
   }
 
@@ -227,9 +221,7 @@ export class Vbd implements BlockDevice, ChunkIoOwner {
 
   private mustFlushAfter(request: VbdRequest): boolean {
     if (request.operation === REQUEST_READ) return false;
-    return (
-      request.forceUnitAccess || this.options.writeThrough || request.operation === REQUEST_BARRIER
-    );
+    return request.forceUnitAccess || this.writeThrough || request.operation === REQUEST_BARRIER;
   }
 
   private clockUs(): number {
