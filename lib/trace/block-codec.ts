@@ -49,7 +49,7 @@ const RECORD_HEAD_BYTES_MAX = 2 + 7 * VARINT_BYTES_MAX + SEGMENTS_MAX + 4;
 /** Encodes records into one preallocated block; allocates nothing. */
 export class BlockEncoder {
   records = 0;
-  /** The sector after the last one that a record of this block touches. */
+  /** The sector after the last one that a successful record of this block touches. */
   sectorsEnd = 0;
   private at = BLOCK_HEADER_BYTES;
   private timeUs = 0;
@@ -114,7 +114,9 @@ export class BlockEncoder {
     this.timeUs = record.timeUs;
     this.ringId = record.ringId;
     this.sector = record.sector + record.sectorCount;
-    if (this.sector > this.sectorsEnd) this.sectorsEnd = this.sector;
+    if (this.sector > this.sectorsEnd && countsForSize(record.status, record.sectorCount)) {
+      this.sectorsEnd = this.sector;
+    }
     return true;
   }
 
@@ -128,6 +130,11 @@ export class BlockEncoder {
     });
     return this.bytes.subarray(0, this.at);
   }
+}
+
+/** Only what the recorded disk served tells how large a disk must be. */
+export function countsForSize(status: number, sectorCount: number): boolean {
+  return status === STATUS_OKAY && sectorCount > 0;
 }
 
 function shapeOf(record: TraceRecord): number {
