@@ -35,6 +35,9 @@ export interface ChunkStore {
   /** Bytes that a layer takes on the store. */
   usedBytes(layer: number): Promise<number>;
 
+  /** For statistics: what is in use, as plain JSON. */
+  describe(): Readonly<Record<string, unknown>>;
+
   /** Ends the store; no transfer may be in flight. */
   close(): Promise<void>;
 }

@@ -45,6 +45,10 @@ export class MemoryStore implements ChunkStore {
     return (this.layers.get(layer)?.size ?? 0) * this.chunkBytes;
   }
 
+  describe(): Readonly<Record<string, unknown>> {
+    return { kind: this.kind };
+  }
+
   async close(): Promise<void> {
     this.layers.clear();
   }

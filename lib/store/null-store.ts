@@ -44,6 +44,10 @@ export class NullStore implements ChunkStore {
     return 0;
   }
 
+  describe(): Readonly<Record<string, unknown>> {
+    return { kind: this.kind };
+  }
+
   async close(): Promise<void> {}
 
   private later(done: ErrnoCallback): void {

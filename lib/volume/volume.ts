@@ -89,6 +89,11 @@ export class Volume implements ChunkIoOwner {
     return this.map.owned;
   }
 
+  /** For statistics: the store below. */
+  describeStore(): Readonly<Record<string, unknown>> {
+    return this.store.describe();
+  }
+
   /** Queues a transfer; its layer is filled in here. As ChunkStore.submit. */
   submit(io: ChunkIo): void {
     if (this.transitions.size > 0) {

@@ -79,11 +79,6 @@ export class DirStore implements ChunkStore {
     );
   }
 
-  /** For statistics: the engine in use, and why it is not io_uring where it is not. */
-  get engineKind(): string {
-    return this.engine.kind;
-  }
-
   /** Lets the engine pin memory that many transfers will use. */
   registerMemory(area: MemoryArea): void {
     this.engine.registerMemory(area);
@@ -176,6 +171,17 @@ export class DirStore implements ChunkStore {
 
   async usedBytes(layer: number): Promise<number> {
     return layerUsedBytes(this.options.directory, layer);
+  }
+
+  describe(): Readonly<Record<string, unknown>> {
+    const files = [...this.files.all()];
+    return {
+      kind: this.kind,
+      engine: this.engine.kind,
+      engineReason: this.engine.reason,
+      direct: this.options.direct && files.every((file) => file.isDirect),
+      openFiles: files.length,
+    };
   }
 
   async close(): Promise<void> {
