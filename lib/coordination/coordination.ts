@@ -45,11 +45,22 @@ export interface CreateVolume {
   readonly chunkBytes: number;
 }
 
+/** A volume that was deleted while the store may still have its chunks. */
+export interface PendingDeletion {
+  readonly name: string;
+  readonly uuid: string;
+  readonly chunkBytes: number;
+  /** Layers of its that no volume needs any more. */
+  readonly layers: readonly number[];
+}
+
 export interface Coordination {
   readonly kind: string;
   create(volume: CreateVolume): Promise<VolumeRecord>;
   /** Records in the order of their names. */
   list(): Promise<VolumeRecord[]>;
+  /** Names in order, of volumes with a damaged record too. */
+  names(): Promise<string[]>;
   /** @throws TapdiskError VOLUME_NOT_FOUND */
   read(name: string): Promise<VolumeRecord>;
   /** The owner of a volume that is attached now, or null. */
@@ -58,7 +69,15 @@ export interface Coordination {
   attach(name: string, options: { readOnly: boolean }): Promise<Attachment>;
   /** Number of chunks that the durable map names. */
   countChunks(name: string): Promise<number>;
-  /** Removes record and map, and returns the layers that no volume needs any more. */
+  /**
+   * Removes record and map, and returns the layers that no volume needs any more. The caller
+   * deletes those from the store and then calls `finishDeletion`; until then the deletion is
+   * pending, also after a crash.
+   */
   delete(name: string): Promise<readonly number[]>;
+  /** Deletions whose layers may still be in the store. Deleting a layer twice does no harm. */
+  pendingDeletions(): Promise<readonly PendingDeletion[]>;
+  /** The layers of a deletion are gone; forgets it. Nothing happens where it is unknown. */
+  finishDeletion(uuid: string): Promise<void>;
   close(): Promise<void>;
 }
