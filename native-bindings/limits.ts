@@ -35,3 +35,6 @@ export const FALLBACK_SLEEP_MS_MAX = 100;
 
 /** Events taken by one epoll_wait of the watch without the addon; the rest come with the next. */
 export const FALLBACK_EVENTS_MAX = 64;
+
+/** When entries that the kernel refused for want of memory are offered again. */
+export const URING_RETRY_MS = 1;

@@ -1,0 +1,153 @@
+/** The engine on libuv's thread pool, for where io_uring is not to be had. */
+import * as fs from 'node:fs';
+import { assert } from '../lib/assert';
+import type { EngineMemory, IoBatchEnd, IoDone, IoEngine } from './io-engine';
+import { THREAD_OPERATIONS_MAX } from './limits';
+import { DATASYNC, NONE, OperationTable, PUNCH, READ, WRITE } from './operation-table';
+import { punchHole } from './posix';
+
+const EBADF = -9;
+const EIO = -5;
+
+type Callback = (error: NodeJS.ErrnoException | null, bytes?: number) => void;
+
+export class ThreadEngine implements IoEngine {
+  readonly kind = 'threads';
+
+  private readonly operations = new OperationTable();
+  /** Made once a slot, so that an operation makes no closure. */
+  private readonly callbacks: Callback[] = [];
+  /** Slots that have ended and were not told yet, and their results. */
+  private ended: number[] = [];
+  private results: number[] = [];
+  private begun = 0;
+  private telling = false;
+  private scheduled = false;
+
+  constructor(
+    readonly reason: string,
+    private readonly done: IoDone,
+    private readonly batchEnd: IoBatchEnd,
+  ) {}
+
+  get inFlight(): number {
+    return this.operations.used;
+  }
+
+  read(
+    fd: number,
+    memory: EngineMemory,
+    memoryOffset: number,
+    length: number,
+    position: number,
+    token: number,
+  ): void {
+    this.operations.addTransfer(READ, fd, memory, memoryOffset, length, position, token);
+  }
+
+  write(
+    fd: number,
+    memory: EngineMemory,
+    memoryOffset: number,
+    length: number,
+    position: number,
+    token: number,
+  ): void {
+    this.operations.addTransfer(WRITE, fd, memory, memoryOffset, length, position, token);
+  }
+
+  datasync(fd: number, token: number): void {
+    this.operations.add(DATASYNC, fd, 0, 0, token);
+  }
+
+  punch(fd: number, position: number, length: number, token: number): void {
+    this.operations.add(PUNCH, fd, position, length, token);
+  }
+
+  /** Threads gain nothing from it. */
+  registerMemory(): void {
+    return;
+  }
+
+  unregisterMemory(): void {
+    return;
+  }
+
+  submit(): void {
+    while (this.begun < THREAD_OPERATIONS_MAX) {
+      const slot = this.operations.next();
+      if (slot === NONE) return;
+      this.begun++;
+      try {
+        this.begin(slot);
+      } catch (error) {
+        // fs throws at once for what no file could be.
+        this.end(slot, resultOf(error as NodeJS.ErrnoException));
+      }
+    }
+  }
+
+  poll(): number {
+    if (this.telling) return 0;
+    let told = 0;
+    this.telling = true;
+    try {
+      for (; told < this.ended.length; told++) {
+        this.done(this.operations.end(this.ended[told]), this.results[told]);
+      }
+    } finally {
+      this.telling = false;
+      this.ended.splice(0, told);
+      this.results.splice(0, told);
+    }
+    if (told > 0) this.batchEnd();
+    return told;
+  }
+
+  close(): void {
+    assert(this.operations.used === 0, 'an engine is closed with nothing in flight');
+  }
+
+  private begin(slot: number): void {
+    const { kinds, fds, memories, memoryOffsets, lengths, positions } = this.operations;
+    const callback = (this.callbacks[slot] ??= (error, bytes) =>
+      this.end(slot, error === null ? (bytes ?? 0) : resultOf(error)));
+    const fd = fds[slot];
+    const position = positions[slot];
+    const length = lengths[slot];
+    switch (kinds[slot]) {
+      case READ:
+        fs.read(fd, memories[slot]!.bytes, memoryOffsets[slot], length, position, callback);
+        break;
+      case WRITE:
+        fs.write(fd, memories[slot]!.bytes, memoryOffsets[slot], length, position, callback);
+        break;
+      case DATASYNC:
+        fs.fdatasync(fd, callback);
+        break;
+      default:
+        // Blocks the event loop: Node has no fallocate, and ffi-napi's threads lose the errno.
+        punchHole(fd, position, length);
+        this.end(slot, 0);
+    }
+  }
+
+  /** Notes an end; all those of one round of the event loop are told together. */
+  private end(slot: number, result: number): void {
+    this.begun--;
+    this.ended.push(slot);
+    this.results.push(result);
+    if (this.scheduled) return;
+    this.scheduled = true;
+    setImmediate(() => {
+      this.scheduled = false;
+      this.poll();
+      if (this.operations.anyWaiting) this.submit();
+    });
+  }
+}
+
+function resultOf(error: NodeJS.ErrnoException): number {
+  if (error.code === 'ERR_OUT_OF_RANGE') return EBADF;
+  return error.errno === undefined ? EIO : -Math.abs(error.errno);
+}

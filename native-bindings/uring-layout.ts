@@ -1,0 +1,88 @@
+/**
+ * Numbers and offsets of io_uring's interface, from the kernel's linux/io_uring.h.
+ *
+ * The addon asserts the sizes of the structures when it is compiled. Words are 32 bits.
+ */
+
+/** struct io_uring_params. */
+export const PARAMS_BYTES = 120;
+export const PARAMS_SQ_ENTRIES = 0;
+export const PARAMS_CQ_ENTRIES = 4;
+export const PARAMS_FLAGS = 8;
+export const PARAMS_FEATURES = 20;
+/** Its struct io_sqring_offsets. */
+export const PARAMS_SQ_TAIL = 44;
+export const PARAMS_SQ_MASK = 48;
+export const PARAMS_SQ_FLAGS = 56;
+export const PARAMS_SQ_ARRAY = 64;
+/** Its struct io_cqring_offsets. */
+export const PARAMS_CQ_HEAD = 80;
+export const PARAMS_CQ_TAIL = 84;
+export const PARAMS_CQ_MASK = 88;
+export const PARAMS_CQ_CQES = 100;
+
+/** Where in the ring's file its memory lies: both rings' words, and the submission entries. */
+export const OFFSET_RINGS = 0;
+export const OFFSET_SQES = 0x10000000;
+
+/** Flags of io_uring_setup. */
+export const SETUP_CQSIZE = 1 << 3;
+export const SETUP_CLAMP = 1 << 4;
+export const SETUP_SUBMIT_ALL = 1 << 7;
+export const SETUP_COOP_TASKRUN = 1 << 8;
+export const SETUP_TASKRUN_FLAG = 1 << 9;
+
+export const FEATURE_SINGLE_MMAP = 1 << 0;
+export const FEATURE_NODROP = 1 << 1;
+
+export const ENTER_GETEVENTS = 1 << 0;
+
+/** Bits of the submission ring's flags word. */
+export const SQ_CQ_OVERFLOW = 1 << 1;
+export const SQ_TASKRUN = 1 << 2;
+
+export const REGISTER_EVENTFD = 4;
+export const REGISTER_PROBE = 8;
+export const REGISTER_BUFFERS2 = 15;
+export const REGISTER_BUFFERS_UPDATE = 16;
+
+/** struct io_uring_rsrc_register and struct io_uring_rsrc_update2. */
+export const RSRC_BYTES = 32;
+export const RSRC_REGISTER_COUNT = 0;
+export const RSRC_REGISTER_FLAGS = 4;
+export const RSRC_REGISTER_SPARSE = 1 << 0;
+export const RSRC_UPDATE_OFFSET = 0;
+export const RSRC_UPDATE_DATA = 8;
+export const RSRC_UPDATE_COUNT = 24;
+export const IOVEC_BYTES = 16;
+
+/** struct io_uring_probe: a header, then an entry for each operation. */
+export const PROBE_HEADER_BYTES = 16;
+export const PROBE_OP_BYTES = 8;
+export const PROBE_OP_FLAGS = 2;
+export const PROBE_OP_SUPPORTED = 1 << 0;
+
+/** Operations. */
+export const OP_FSYNC = 3;
+export const OP_READ_FIXED = 4;
+export const OP_WRITE_FIXED = 5;
+export const OP_FALLOCATE = 17;
+export const OP_READ = 22;
+export const OP_WRITE = 23;
+
+export const FSYNC_DATASYNC = 1 << 0;
+
+/** struct io_uring_sqe, in words. */
+export const SQE_WORDS = 16;
+export const SQE_OPCODE = 0;
+export const SQE_FD = 1;
+export const SQE_OFFSET = 2;
+export const SQE_ADDRESS = 4;
+export const SQE_LENGTH = 6;
+export const SQE_FLAGS = 7;
+export const SQE_USER_DATA = 8;
+export const SQE_BUFFER_INDEX = 10;
+
+/** struct io_uring_cqe, in words. */
+export const CQE_WORDS = 4;
+export const CQE_RESULT = 2;

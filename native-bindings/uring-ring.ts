@@ -1,0 +1,157 @@
+/** The two rings of an io_uring, set up and mapped: entries are written and read in place. */
+import { closeSync } from 'node:fs';
+import { getSystemErrorName } from 'node:util';
+import type { Addon } from './addon';
+import { assert } from '../lib/assert';
+import { URING_COMPLETIONS, URING_SUBMISSIONS } from './limits';
+import { SystemCallError } from './system-call-error';
+import * as layout from './uring-layout';
+
+const EINVAL = 22;
+const ENOSYS = 38;
+const EPERM = 1;
+const ENOMEM = 12;
+
+/**
+ * COOP_TASKRUN (5.19) keeps the kernel from interrupting this thread for each completion;
+ * TASKRUN_FLAG says when it then has something to post. DEFER_TASKRUN would post only inside
+ * io_uring_enter: then an eventfd or a poll of the ring misses wake-ups.
+ */
+const FLAGS_WANTED =
+  layout.SETUP_CLAMP |
+  layout.SETUP_CQSIZE |
+  layout.SETUP_SUBMIT_ALL |
+  layout.SETUP_COOP_TASKRUN |
+  layout.SETUP_TASKRUN_FLAG;
+const FLAGS_OF_OLD_KERNELS = layout.SETUP_CLAMP | layout.SETUP_CQSIZE;
+
+const OPERATIONS_NEEDED = [
+  layout.OP_READ,
+  layout.OP_WRITE,
+  layout.OP_READ_FIXED,
+  layout.OP_WRITE_FIXED,
+  layout.OP_FSYNC,
+  layout.OP_FALLOCATE,
+];
+
+export class UringRing {
+  readonly submissions: number;
+  readonly completions: number;
+  /** Submission entries, SQE_WORDS each; the entry of a tail is at (tail & submissionMask). */
+  readonly sqes: Uint32Array;
+  readonly submissionMask: number;
+  /** The words of both rings, and where in them the shared indices are. */
+  readonly words: Int32Array;
+  readonly completionMask: number;
+  readonly submissionTailWord: number;
+  readonly submissionFlagsWord: number;
+  readonly completionHeadWord: number;
+  readonly completionTailWord: number;
+  /** First word of the completion entries, CQE_WORDS each. */
+  readonly completionsWord: number;
+
+  private readonly rings: ArrayBuffer;
+  private readonly entries: ArrayBuffer;
+
+  /** A ring, or why there can be none, in a few words. */
+  static open(native: Addon): UringRing | string {
+    const params = Buffer.alloc(layout.PARAMS_BYTES);
+    const fd = setup(native, params);
+    if (fd < 0) return reasonOf(-fd);
+    const features = params.readUInt32LE(layout.PARAMS_FEATURES);
+    const needed = layout.FEATURE_SINGLE_MMAP | layout.FEATURE_NODROP;
+    const missing =
+      (features & needed) !== needed ? 'its rings are of an old layout' : missingOf(native, fd);
+    if (missing !== null) {
+      closeSync(fd);
+      return `this kernel's io_uring is too old: ${missing}`;
+    }
+    return new UringRing(native, fd, params);
+  }
+
+  private constructor(
+    private readonly native: Addon,
+    readonly fd: number,
+    params: Buffer,
+  ) {
+    this.submissions = params.readUInt32LE(layout.PARAMS_SQ_ENTRIES);
+    this.completions = params.readUInt32LE(layout.PARAMS_CQ_ENTRIES);
+    const array = params.readUInt32LE(layout.PARAMS_SQ_ARRAY);
+    const cqes = params.readUInt32LE(layout.PARAMS_CQ_CQES);
+    const ringBytes = Math.max(
+      array + this.submissions * 4,
+      cqes + this.completions * layout.CQE_WORDS * 4,
+    );
+    this.rings = this.map(ringBytes, layout.OFFSET_RINGS);
+    this.entries = this.map(this.submissions * layout.SQE_WORDS * 4, layout.OFFSET_SQES);
+    this.sqes = new Uint32Array(this.entries);
+    this.words = new Int32Array(this.rings);
+    this.submissionMask = this.words[params.readUInt32LE(layout.PARAMS_SQ_MASK) / 4];
+    this.completionMask = this.words[params.readUInt32LE(layout.PARAMS_CQ_MASK) / 4];
+    this.submissionTailWord = params.readUInt32LE(layout.PARAMS_SQ_TAIL) / 4;
+    this.submissionFlagsWord = params.readUInt32LE(layout.PARAMS_SQ_FLAGS) / 4;
+    this.completionHeadWord = params.readUInt32LE(layout.PARAMS_CQ_HEAD) / 4;
+    this.completionTailWord = params.readUInt32LE(layout.PARAMS_CQ_TAIL) / 4;
+    this.completionsWord = cqes / 4;
+    // Entries are used in the order of the tail, so the indirection stays the identity.
+    for (let index = 0; index < this.submissions; index++) this.words[array / 4 + index] = index;
+  }
+
+  /** Has the kernel count up an eventfd with every completion. */
+  registerEventfd(eventfd: number): void {
+    const argument = Buffer.alloc(4);
+    argument.writeInt32LE(eventfd);
+    const result = this.native.ringRegister(this.fd, layout.REGISTER_EVENTFD, argument, 1);
+    if (result < 0) throw new SystemCallError('io_uring_register', -result);
+  }
+
+  /** Hands entries over and/or has completions posted; the count taken, or a negative errno. */
+  enter(toSubmit: number, minComplete: number, flags: number): number {
+    return this.native.ringEnter(this.fd, toSubmit, minComplete, flags);
+  }
+
+  close(): void {
+    this.native.unmap(this.rings);
+    this.native.unmap(this.entries);
+    closeSync(this.fd);
+  }
+
+  private map(lengthBytes: number, offset: number): ArrayBuffer {
+    const memory = this.native.map(this.fd, lengthBytes, offset);
+    assert(typeof memory !== 'number', 'the rings of an io_uring can be mapped');
+    return memory;
+  }
+}
+
+function setup(native: Addon, params: Buffer): number {
+  let result = -EINVAL;
+  for (const flags of [FLAGS_WANTED, FLAGS_OF_OLD_KERNELS]) {
+    params.fill(0);
+    params.writeUInt32LE(flags, layout.PARAMS_FLAGS);
+    params.writeUInt32LE(URING_COMPLETIONS, layout.PARAMS_CQ_ENTRIES);
+    result = native.ringSetup(URING_SUBMISSIONS, params);
+    if (result !== -EINVAL) break;
+  }
+  return result;
+}
+
+function reasonOf(errno: number): string {
+  if (errno === ENOSYS) return 'this kernel has no io_uring';
+  if (errno === EPERM) {
+    return 'io_uring is forbidden here (sysctl kernel.io_uring_disabled, or a seccomp filter)';
+  }
+  if (errno === ENOMEM) return 'io_uring has too little locked memory (ulimit -l)';
+  return `io_uring_setup failed with ${getSystemErrorName(-errno)}`;
+}
+
+/** What of the operations needed this kernel lacks, or null. */
+function missingOf(native: Addon, fd: number): string | null {
+  const count = Math.max(...OPERATIONS_NEEDED) + 1;
+  const probe = Buffer.alloc(layout.PROBE_HEADER_BYTES + count * layout.PROBE_OP_BYTES);
+  if (native.ringRegister(fd, layout.REGISTER_PROBE, probe, count) < 0) return 'it has no probe';
+  const missing = OPERATIONS_NEEDED.filter((operation) => {
+    const entry = layout.PROBE_HEADER_BYTES + operation * layout.PROBE_OP_BYTES;
+    return (probe.readUInt16LE(entry + layout.PROBE_OP_FLAGS) & layout.PROBE_OP_SUPPORTED) === 0;
+  });
+  return missing.length === 0 ? null : `it lacks the operations ${missing.join(', ')}`;
+}
