@@ -1,0 +1,43 @@
+/** What the rest of a tapdisk sees of a front end: where a VBD's requests come from. */
+import type { TapdiskError } from '../errors';
+import type { RingCounters } from './ring-counters';
+
+export interface FrontendEvents {
+  /** The ring broke and was stopped: nothing is served until it is attached (shm: made) afresh. */
+  onStopped(reason: TapdiskError): void;
+  /** The other side asks to be closed (OpenXT's CLOSE): call `close`. May come more than once. */
+  onCloseAsked(): void;
+}
+
+/** The character device of one of three kernel modules, or the stand-in. */
+export type FrontendKind = 'blktap1' | 'blktap2-xenserver' | 'blktap2-openxt' | 'shm';
+
+/** One ring, opened and mapped; serving from `start` to `close`. */
+export interface Frontend {
+  readonly kind: FrontendKind;
+  /** Of the character device, or `shm:` and the directory. */
+  readonly path: string;
+  /**
+   * Whether the ring carries flushes. Where it does not, its users take a completed write for a
+   * durable one, and the VBD must write through.
+   */
+  readonly flushCapable: boolean;
+  readonly counters: Readonly<RingCounters>;
+  /** Why the ring was stopped; null while it is served. */
+  readonly stopped: TapdiskError | null;
+  /** Requests taken and not yet answered. */
+  readonly inFlight: number;
+
+  start(): void;
+  /** Takes nothing more from the ring; what was taken is still answered. See `drained`. */
+  pause(): void;
+  resume(): void;
+  /** Resolves when nothing is in flight. Rejects with RING_DRAIN_TIMEOUT. */
+  drained(timeoutMs?: number): Promise<void>;
+  /**
+   * Drains, unmaps and closes. Where it rejects (RING_DRAIN_TIMEOUT, BLKTAP_BUSY) the mapping
+   * stays, since I/O may still run into it, and `close` may be called again. Afterwards nothing
+   * may touch the memory of its requests.
+   */
+  close(): Promise<void>;
+}

@@ -1,0 +1,99 @@
+/** From a request's segments to the pieces of memory they name. */
+import { assert } from '../assert';
+import { PAGE_BYTES, SECTOR_BYTES, SEGMENT_BYTES, type RingRequest } from '../ring';
+import type { MemoryArea } from '../store/memory-area';
+import type { VbdRequest } from '../vbd/request';
+
+/** How a ring's segments name memory; grants do it differently from data pages. */
+export interface SegmentMapper {
+  /**
+   * Sets a request's memory and runs from segments that passed checkRequest; neighbours become
+   * one run. False: a segment names memory that is not there; answer ERROR.
+   */
+  map(from: RingRequest, to: VbdRequest): boolean;
+
+  /**
+   * Takes an indirect request's `count` segments (1 to 256) out of the page that holds them.
+   * False: there is no such page.
+   */
+  takeIndirectSegments(request: RingRequest, count: number): boolean;
+}
+
+export interface DataPages {
+  readonly memory: MemoryArea;
+  /** Where in `memory` data page 0 begins, bytes; a multiple of 4. */
+  readonly offset: number;
+  readonly pages: number;
+  readonly pagesPerSlot: number;
+  /**
+   * 'slot', as in the blktap kernel: page of segment s of request id r is r * pagesPerSlot + s.
+   * 'page': the segment's gref is the page's number.
+   */
+  readonly addressing: 'slot' | 'page';
+}
+
+/** Segments that lie in data pages beside the ring: blktap's, and the stand-in's. */
+export class DataPageMapper implements SegmentMapper {
+  private readonly bySlot: boolean;
+  /** The data area in words of 4 bytes, to copy an indirect page out of. */
+  private readonly words: Int32Array;
+  private readonly indirectPage = Buffer.alloc(PAGE_BYTES);
+  private readonly indirectWords: Int32Array;
+
+  constructor(private readonly area: DataPages) {
+    const { memory, offset, pages } = area;
+    assert(offset + pages * PAGE_BYTES <= memory.bytes.length, 'the data pages lie in the mapping');
+    const start = memory.bytes.byteOffset + offset;
+    assert(start % Int32Array.BYTES_PER_ELEMENT === 0, 'data pages begin at a word');
+    this.words = new Int32Array(
+      memory.bytes.buffer,
+      start,
+      (pages * PAGE_BYTES) / Int32Array.BYTES_PER_ELEMENT,
+    );
+    this.indirectWords = new Int32Array(
+      this.indirectPage.buffer,
+      this.indirectPage.byteOffset,
+      PAGE_BYTES / Int32Array.BYTES_PER_ELEMENT,
+    );
+    this.bySlot = area.addressing === 'slot';
+  }
+
+  map(from: RingRequest, to: VbdRequest): boolean {
+    const { memory, offset, pages, pagesPerSlot } = this.area;
+    const { gref, firstSect, lastSect, segmentCount } = from;
+    const { runOffsets, runLengths } = to;
+    const slotPage = from.idLow * pagesPerSlot;
+    let runs = 0;
+    let end = -1;
+    for (let segment = 0; segment < segmentCount; segment++) {
+      const page = this.bySlot ? slotPage + segment : gref[segment];
+      if (page >= pages) return false;
+      const first = firstSect[segment];
+      const length = (lastSect[segment] - first + 1) * SECTOR_BYTES;
+      const at = offset + page * PAGE_BYTES + first * SECTOR_BYTES;
+      if (at === end) {
+        runLengths[runs - 1] += length;
+      } else {
+        runOffsets[runs] = at;
+        runLengths[runs] = length;
+        runs++;
+      }
+      end = at + length;
+    }
+    to.memory = memory;
+    to.runCount = runs;
+    return true;
+  }
+
+  takeIndirectSegments(request: RingRequest, count: number): boolean {
+    const page = request.indirectGrefs[0];
+    if (page >= this.area.pages) return false;
+    // Copied out before it is decoded: the other side may rewrite its page at any instant.
+    const { words, indirectWords } = this;
+    const from = page * (PAGE_BYTES / Int32Array.BYTES_PER_ELEMENT);
+    const wordCount = count * (SEGMENT_BYTES / Int32Array.BYTES_PER_ELEMENT);
+    for (let word = 0; word < wordCount; word++) indirectWords[word] = words[from + word];
+    request.decodeIndirectSegments(this.indirectPage, count);
+    return true;
+  }
+}

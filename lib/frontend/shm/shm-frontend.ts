@@ -1,0 +1,207 @@
+/** Serves a VBD to whoever fills a stand-in device's ring: the back end of that ring. */
+import type { Mapping } from '../../../native-bindings/mapping';
+import { TapdiskError } from '../../errors';
+import { BackRing, PAGE_BYTES } from '../../ring';
+import type { BlockDevice } from '../../vbd/block-device';
+import type { Frontend, FrontendEvents } from '../frontend';
+import { DRAIN_TIMEOUT_MS } from '../limits';
+import { newRingCounters } from '../ring-counters';
+import type { RingDevice } from '../ring-device';
+import { RingServer } from '../ring-server';
+import { DataPageMapper, type SegmentMapper } from '../segment-mapper';
+import { ShmDevice } from './shm-device';
+import { ShmDoorbell } from './shm-doorbell';
+import { shmAbi, shmDataPages, shmSlots } from './shm-geometry';
+import { readState, ShmSide } from './shm-side';
+
+/**
+ * Serves one session of the ring after the other. A ring that an earlier back end served is never
+ * taken up again: slots of unanswered requests may hold answers to others, so the front end is
+ * asked to make a fresh one and to send them again. A fresh one also heals a ring that was stopped.
+ */
+export class ShmFrontend implements Frontend {
+  readonly kind = 'shm';
+  readonly path: string;
+  readonly flushCapable = true;
+  readonly counters = newRingCounters();
+  stopped: TapdiskError | null = null;
+
+  private readonly mapping: Mapping;
+  private readonly doorbell: ShmDoorbell;
+  private readonly mapper: SegmentMapper;
+  private server: RingServer | null = null;
+  /** The session being served or, without a server, the last one that any back end served. */
+  private session: number;
+  private paused = false;
+  private leaving = false;
+  private isClosed = false;
+
+  /**
+   * Opens, locks and maps the device.
+   *
+   * @throws TapdiskError SHM_IN_USE, and those of ShmDevice.open
+   */
+  static open(
+    directory: string,
+    blockDevice: BlockDevice,
+    events: Pick<FrontendEvents, 'onStopped'>,
+  ): ShmFrontend {
+    const device = ShmDevice.open(directory);
+    const side = ShmSide.take(device, 'back');
+    try {
+      return new ShmFrontend(device, side, blockDevice, events);
+    } catch (error) {
+      side.release();
+      throw error;
+    }
+  }
+
+  private constructor(
+    private readonly device: ShmDevice,
+    private readonly side: ShmSide,
+    private readonly blockDevice: BlockDevice,
+    private readonly events: Pick<FrontendEvents, 'onStopped'>,
+  ) {
+    const { geometry } = device;
+    this.path = `shm:${device.directory}`;
+    this.mapping = device.map();
+    try {
+      this.doorbell = new ShmDoorbell(device, 'back');
+    } catch (error) {
+      this.mapping.unmap();
+      throw error;
+    }
+    this.session = side.state?.session ?? 0;
+    this.mapper = new DataPageMapper({
+      memory: this.mapping,
+      offset: geometry.ringPages * PAGE_BYTES,
+      pages: shmDataPages(geometry),
+      pagesPerSlot: geometry.dataPagesPerSlot,
+      addressing: geometry.addressing,
+    });
+  }
+
+  get inFlight(): number {
+    return this.server?.inFlight ?? 0;
+  }
+
+  start(): void {
+    this.doorbell.listen(() => this.heard());
+    this.announceWaiting();
+    this.followFrontEnd();
+  }
+
+  pause(): void {
+    this.paused = true;
+    this.server?.pause();
+  }
+
+  resume(): void {
+    this.paused = false;
+    this.server?.resume();
+  }
+
+  drained(timeoutMs = DRAIN_TIMEOUT_MS): Promise<void> {
+    return this.server?.drained(timeoutMs) ?? Promise.resolve();
+  }
+
+  async close(): Promise<void> {
+    if (this.isClosed) return;
+    await this.server?.close(DRAIN_TIMEOUT_MS);
+    if (this.isClosed) return;
+    this.isClosed = true;
+    this.side.announce(this.session, 'closed');
+    this.doorbell.ringState();
+    this.doorbell.close();
+    this.mapping.unmap();
+    this.side.release();
+  }
+
+  private heard(): void {
+    const { state } = this.doorbell.hear();
+    if (state) this.followFrontEnd();
+    this.server?.wake();
+  }
+
+  /** Leaves a session that the front end has left, joins one that it has made. */
+  private followFrontEnd(): void {
+    if (this.isClosed || this.leaving) return;
+    const front = readState(this.device, 'front');
+    if (front === undefined) return;
+    const connected = front.state === 'connected';
+    if (this.server !== null) {
+      if (!connected || front.session !== this.session) this.leave(this.server);
+    } else if (connected && front.session > this.session) {
+      this.join(front.session);
+    }
+  }
+
+  private join(session: number): void {
+    this.session = session;
+    this.stopped = null;
+    // Before the ring is touched: whoever comes after our death must know that it was.
+    this.side.announce(session, 'connected');
+    this.server = new RingServer(this.ringDevice(), this.blockDevice, {
+      counters: this.counters,
+      onStopped: (reason) => this.ringStopped(reason),
+    });
+    if (this.paused) this.server.pause();
+    this.doorbell.ringState();
+    this.server.pollOnce();
+  }
+
+  /** The ring belongs to the front end again once nothing is in flight into its pages. */
+  private leave(server: RingServer): void {
+    this.leaving = true;
+    server.abandon();
+    server.drained(DRAIN_TIMEOUT_MS).then(
+      () => {
+        this.leaving = false;
+        this.server = null;
+        if (this.isClosed) return;
+        this.announceWaiting();
+        this.followFrontEnd();
+      },
+      (error: TapdiskError) => {
+        this.leaving = false;
+        this.ringStopped(error);
+      },
+    );
+  }
+
+  private announceWaiting(): void {
+    this.side.announce(this.session, 'waiting');
+    this.doorbell.ringState();
+  }
+
+  private ringStopped(reason: TapdiskError): void {
+    this.stopped = reason;
+    this.events.onStopped(reason);
+  }
+
+  private ringDevice(): RingDevice {
+    const { geometry } = this.device;
+    const ringBytes = geometry.ringPages * PAGE_BYTES;
+    const blkif = geometry.abi !== 'blktap2';
+    return {
+      ring: new BackRing(
+        this.mapping.bytes.subarray(0, ringBytes),
+        shmAbi(geometry),
+        geometry.ringPages,
+      ),
+      mapper: this.mapper,
+      idSlots: geometry.addressing === 'slot' ? shmSlots(geometry) : 0,
+      indirectSegmentsMax: geometry.indirectSegmentsMax,
+      barrier: blkif,
+      flush: true,
+      discard: true,
+      poll: noPoll,
+      kick: () => this.doorbell.ring(),
+    };
+  }
+}
+
+/** Shared memory needs no asking: what was pushed is on the ring. */
+function noPoll(): void {
+  return;
+}
