@@ -48,6 +48,9 @@ export const SOCKET_IDLE_TIMEOUT_MS = 10_000;
 /** A request not finished after this is answered CONTROL_TIMEOUT; the work itself goes on. */
 export const SOCKET_REQUEST_TIMEOUT_MS = 60_000;
 
+/** A closing server lets answers being worked on go out for so long, then cuts them off. */
+export const SOCKET_CLOSE_TIMEOUT_MS = 2_000;
+
 /** The client's wait for a connection: the socket counts as unresponsive after it. */
 export const SOCKET_CONNECT_TIMEOUT_MS = 2_000;
 

@@ -1,5 +1,5 @@
 import { spawn, type ChildProcess } from 'node:child_process';
-import { existsSync, mkdirSync } from 'node:fs';
+import { existsSync, mkdirSync, statSync } from 'node:fs';
 import path from 'node:path';
 import { FifoClient } from '../../lib/control/fifo-client';
 import { FifoLink } from '../../lib/control/fifo-link';
@@ -128,7 +128,6 @@ test('the FIFOs are private, bear blktapctrl`s names and go with the client', as
   const ctl = new FifoClient({ directory, minor: 12 });
   expect(ctl.readFifo).toBe(path.join(directory, 'tapctrlread12'));
   expect(ctl.writeFifo).toBe(path.join(directory, 'tapctrlwrite12'));
-  const { statSync } = await import('node:fs');
   expect(statSync(ctl.readFifo).mode & 0o777).toBe(0o600);
   await ctl.dispose();
   expect(existsSync(ctl.readFifo) || existsSync(ctl.writeFifo)).toBe(false);
