@@ -20,7 +20,7 @@ export function parseJson<Schema extends z.ZodType>(
 ): z.infer<Schema> {
   const value = parseText(text, format) as { magic?: unknown; version?: unknown } | null;
   if (format.magic !== undefined && value?.magic !== format.magic) {
-    throw corrupt(format, `its "magic" is not "${format.magic}"`);
+    throw corruptJson(format, `its "magic" is not "${format.magic}"`);
   }
   // The version comes first: a newer format is no damage, and its fields are not ours to judge.
   if (typeof value?.version === 'number' && value.version !== format.version) {
@@ -34,18 +34,19 @@ export function parseJson<Schema extends z.ZodType>(
   if (parsed.success) return parsed.data;
   const issue = parsed.error.issues[0];
   const field = issue.path.length === 0 ? '' : `"${issue.path.join('.')}": `;
-  throw corrupt(format, field + issue.message);
+  throw corruptJson(format, field + issue.message);
 }
 
 function parseText(text: string, format: JsonFormat): unknown {
   try {
     return JSON.parse(text);
   } catch (error) {
-    throw corrupt(format, 'it is not JSON', error);
+    throw corruptJson(format, 'it is not JSON', error);
   }
 }
 
-function corrupt(format: JsonFormat, why: string, cause?: unknown): TapdiskError {
+/** The refusal of a damaged file, for checks beyond its schema. */
+export function corruptJson(format: JsonFormat, why: string, cause?: unknown): TapdiskError {
   return new TapdiskError(
     `${format.codePrefix}_CORRUPT`,
     `${format.path} is damaged (${why}); it was left as it is, restore it from a backup`,

@@ -1,0 +1,166 @@
+/** The right to one volume of a local pool, from attach to release. */
+import { constants } from 'node:os';
+import { errnoOf, TapdiskError } from '../../errors';
+import type { Attachment, MapStorage } from '../coordination';
+import type { VolumeRecord } from '../volume-record';
+import { takeAttachLock, type HeldLock } from './attach-lock';
+import { TEMPORARY_PREFIX } from './durable-file';
+import type { FileSystem } from './file-system';
+import { volumeLayout, type VolumeLayout } from './layout';
+import { checkMapFile } from './map-file';
+import { MapFileStorage } from './map-storage';
+import { readRecord, writeRecord, type StoredRecord } from './record-file';
+import { readState, writeState, type VolumeState } from './state-file';
+
+export interface AttachSetting {
+  readonly directory: string;
+  readonly name: string;
+  readonly readOnly: boolean;
+  readonly fileSystem: FileSystem;
+  /** A new layer id, durable. */
+  readonly takeLayer: () => Promise<number>;
+  /** Called when the attachment has ended. */
+  readonly released: (attachment: LocalAttachment) => void;
+}
+
+export class LocalAttachment implements Attachment {
+  readonly readOnly: boolean;
+  readonly map: MapStorage;
+  private releasing: Promise<void> | null = null;
+
+  private constructor(
+    private readonly setting: AttachSetting,
+    private readonly volume: VolumeLayout,
+    private readonly lock: HeldLock,
+    private stored: StoredRecord,
+    private state: VolumeState,
+    readonly uncleanBefore: boolean,
+    private readonly mapFd: number,
+    private readonly mapFile: MapFileStorage,
+  ) {
+    this.readOnly = setting.readOnly;
+    this.map = mapFile;
+  }
+
+  /** @throws TapdiskError VOLUME_ATTACHED and whatever a damaged file says; ENOENT as it comes */
+  static async attach(setting: AttachSetting): Promise<LocalAttachment> {
+    const volume = volumeLayout(setting.directory);
+    const { name, readOnly, fileSystem } = setting;
+    const lock = await takeAttachLock(volume, name, readOnly, fileSystem);
+    try {
+      return await LocalAttachment.open(setting, volume, lock);
+    } catch (error) {
+      await lock.release();
+      throw error;
+    }
+  }
+
+  get record(): VolumeRecord {
+    return { ...this.stored, epoch: this.state.epoch };
+  }
+
+  async startLayer(): Promise<VolumeRecord> {
+    if (this.readOnly || this.releasing !== null) throw this.notWritable();
+    const layer = await this.setting.takeLayer();
+    const { stored } = this;
+    const next: StoredRecord = {
+      ...stored,
+      layer,
+      frozenLayers: [...stored.frozenLayers, stored.layer],
+    };
+    await writeRecord(this.volume, next, this.setting.fileSystem);
+    this.stored = next;
+    return this.record;
+  }
+
+  release(): Promise<void> {
+    this.releasing ??= this.end();
+    return this.releasing;
+  }
+
+  private static async open(
+    setting: AttachSetting,
+    volume: VolumeLayout,
+    lock: HeldLock,
+  ): Promise<LocalAttachment> {
+    const { name, readOnly, fileSystem } = setting;
+    const stored = await readRecord(volume, fileSystem, name);
+    const before = await readState(volume.state, stored.uuid, fileSystem);
+    const mapFd = await fileSystem.open(volume.map, readOnly ? 'r' : 'r+');
+    try {
+      await checkMapFile(mapFd, volume.map, stored, fileSystem);
+      let state = before;
+      if (!readOnly) {
+        await sweepTemporaries(volume, fileSystem);
+        state = { sequence: before.sequence + 1, epoch: before.epoch + 1, inUse: true };
+        await writeState(volume.state, stored.uuid, state, fileSystem);
+      }
+      let attachment: LocalAttachment | null = null;
+      const map = new MapFileStorage({
+        fd: mapFd,
+        path: volume.map,
+        readOnly,
+        fileSystem,
+        record: () => attachment?.stored ?? stored,
+      });
+      attachment = new LocalAttachment(
+        setting,
+        volume,
+        lock,
+        stored,
+        state,
+        before.inUse,
+        mapFd,
+        map,
+      );
+      return attachment;
+    } catch (error) {
+      await fileSystem.close(mapFd);
+      throw error;
+    }
+  }
+
+  /** The lock is given back in any case; a volume whose map was not synced stays unclean. */
+  private async end(): Promise<void> {
+    const { fileSystem, name } = this.setting;
+    try {
+      const errno = await this.mapFile.close();
+      if (errno !== 0) throw mapNotSynced(name, errno);
+      if (!this.readOnly) {
+        const { sequence, epoch } = this.state;
+        const clean = { sequence: sequence + 1, epoch, inUse: false };
+        await writeState(this.volume.state, this.stored.uuid, clean, fileSystem);
+      }
+    } finally {
+      await fileSystem.close(this.mapFd);
+      await this.lock.release();
+      this.setting.released(this);
+    }
+  }
+
+  private notWritable(): TapdiskError {
+    const why = this.readOnly ? 'attached read-only' : 'not attached any more';
+    return new TapdiskError(
+      'VOLUME_READ_ONLY',
+      `volume "${this.setting.name}" is ${why}, so no layer can be started; attach it for writing`,
+    );
+  }
+}
+
+async function sweepTemporaries(volume: VolumeLayout, fileSystem: FileSystem): Promise<void> {
+  for (const file of await fileSystem.readdir(volume.directory)) {
+    if (!file.startsWith(TEMPORARY_PREFIX)) continue;
+    await fileSystem.unlink(`${volume.directory}/${file}`).catch((error: unknown) => {
+      if (errnoOf(error) !== 'ENOENT') throw error;
+    });
+  }
+}
+
+function mapNotSynced(name: string, errno: number): TapdiskError {
+  const errnoName = Object.entries(constants.errno).find(([, number]) => number === errno)?.[0];
+  return new TapdiskError(
+    'MAP_NOT_SYNCED',
+    `the chunk map of volume "${name}" could not be written to disk (${errnoName ?? errno}); ` +
+      'what was written since the last flush may be lost, check the disk',
+  );
+}

@@ -1,0 +1,71 @@
+/** Who has a volume: what an owner writes about itself, and whether that process still runs. */
+import { readFileSync } from 'node:fs';
+import { hostname } from 'node:os';
+import { z } from 'zod';
+import { OWNER_BYTES, OWNER_HOST_LENGTH_MAX } from '../limits';
+import type { AttachOwner } from '../volume-record';
+
+const ownerSchema = z.object({
+  host: z.string(),
+  pid: z.int(),
+  readOnly: z.boolean(),
+  attachedAt: z.string(),
+  /** Of the kernel's boot: a pid means nothing after the next. */
+  bootId: z.string(),
+  /** In clock ticks since boot (proc(5), field 22 of stat): a pid may be given out again. */
+  startTime: z.string(),
+});
+
+export type LocalOwner = AttachOwner & Readonly<z.infer<typeof ownerSchema>>;
+
+/** This process as an owner. */
+export function describeOwner(readOnly: boolean): LocalOwner {
+  return {
+    host: hostname().slice(0, OWNER_HOST_LENGTH_MAX),
+    pid: process.pid,
+    readOnly,
+    attachedAt: new Date().toISOString(),
+    bootId: bootId(),
+    startTime: startTimeOf(process.pid) ?? '',
+  };
+}
+
+/** Padded to OWNER_BYTES, so that it overwrites its predecessor wholly. */
+export function encodeOwner(owner: LocalOwner | null): Buffer {
+  const bytes = Buffer.alloc(OWNER_BYTES, ' ');
+  if (owner !== null) bytes.write(`${JSON.stringify(owner)}\n`, 'utf8');
+  return bytes;
+}
+
+/** Null where nobody wrote, or what is there is no owner. */
+export function decodeOwner(bytes: Buffer): LocalOwner | null {
+  try {
+    return ownerSchema.parse(JSON.parse(bytes.toString('utf8')));
+  } catch {
+    return null;
+  }
+}
+
+/** Whether the process that wrote it still runs, as far as this process can see. */
+export function ownerRuns(owner: LocalOwner): boolean {
+  return owner.bootId === bootId() && startTimeOf(owner.pid) === owner.startTime;
+}
+
+function bootId(): string {
+  return readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
+}
+
+/** Null where there is no such process, or it is hidden from this one. */
+function startTimeOf(pid: number): string | null {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+    // The command in parentheses may hold spaces and parentheses; field 3 follows the last one.
+    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+    return fields[STAT_START_TIME - STAT_STATE];
+  } catch {
+    return null;
+  }
+}
+
+const STAT_STATE = 3;
+const STAT_START_TIME = 22;

@@ -1,0 +1,50 @@
+/** The kinds of chunk store that a pool can have, by the names that its files give them. */
+import { openIoEngine } from '../../native-bindings/open-engine';
+import type { IoEngineKind } from '../../native-bindings/io-engine';
+import { TapdiskError } from '../errors';
+import type { ChunkStore } from '../store/chunk-store';
+import { DirStore } from '../store/dir/dir-store';
+import { MemoryStore } from '../store/memory-store';
+import { NullStore } from '../store/null-store';
+
+export interface OpenStore {
+  readonly chunkBytes: number;
+  readonly readOnly: boolean;
+  /** Past the page cache, where the file system lets it; true unless told. */
+  readonly direct?: boolean;
+  /** Which I/O engine is preferred; io_uring unless told. */
+  readonly engine?: IoEngineKind;
+}
+
+type OpenStoreKind = (directory: string, options: OpenStore) => ChunkStore;
+
+const STORE_KINDS: Readonly<Record<string, OpenStoreKind>> = {
+  dir: (directory, { chunkBytes, readOnly, direct = true, engine }) =>
+    new DirStore({
+      directory,
+      chunkBytes,
+      readOnly,
+      direct,
+      openEngine: (done, batchEnd) => openIoEngine(done, batchEnd, engine),
+    }),
+  // For measurements and tests: neither keeps anything beyond the process.
+  memory: (_directory, { chunkBytes }) => new MemoryStore(chunkBytes),
+  null: (_directory, { chunkBytes }) => new NullStore(chunkBytes),
+};
+
+export const STORE_KIND_NAMES: readonly string[] = Object.keys(STORE_KINDS);
+export const STORE_KIND_DEFAULT = 'dir';
+
+/** @throws TapdiskError STORE_KIND_UNKNOWN */
+export function checkStoreKind(kind: string): void {
+  if (STORE_KIND_NAMES.includes(kind)) return;
+  throw new TapdiskError(
+    'STORE_KIND_UNKNOWN',
+    `"${kind}" is no kind of store that this program knows; it knows ${STORE_KIND_NAMES.join(', ')}`,
+  );
+}
+
+export function openStoreOfKind(kind: string, directory: string, options: OpenStore): ChunkStore {
+  checkStoreKind(kind);
+  return STORE_KINDS[kind](directory, options);
+}
