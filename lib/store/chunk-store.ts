@@ -23,11 +23,22 @@ export interface ChunkStore {
   /** Hands every queued transfer over. */
   kick(): void;
 
-  /** Calls back when everything that was done before this call survives a power cut. */
+  /**
+   * Calls back when everything that was done before this call survives a power cut. May be called
+   * again before it has; each call speaks for itself.
+   */
   sync(done: ErrnoCallback): void;
 
   /** Makes a range of a chunk read as zeros and gives its space back. */
   punch(layer: number, chunk: number, offset: number, length: number, done: ErrnoCallback): void;
+
+  /**
+   * Makes what a process before this one did in a layer survive a power cut: `sync` covers only
+   * what this process did. For a layer that was not given back properly, before its first use.
+   *
+   * @throws TapdiskError LAYER_NOT_SETTLED
+   */
+  settleLayer(layer: number): Promise<void>;
 
   /** Deletes every chunk of a layer. The layer is in use by nobody. */
   deleteLayer(layer: number): Promise<void>;

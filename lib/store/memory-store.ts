@@ -37,6 +37,8 @@ export class MemoryStore implements ChunkStore {
     });
   }
 
+  async settleLayer(_layer: number): Promise<void> {}
+
   async deleteLayer(layer: number): Promise<void> {
     this.layers.delete(layer);
   }

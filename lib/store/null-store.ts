@@ -38,6 +38,8 @@ export class NullStore implements ChunkStore {
     this.later(done);
   }
 
+  async settleLayer(_layer: number): Promise<void> {}
+
   async deleteLayer(_layer: number): Promise<void> {}
 
   async usedBytes(_layer: number): Promise<number> {

@@ -15,16 +15,17 @@ interface Pending {
 export class MapCommitter {
   private waiting: Pending[] = [];
   private isBusy = false;
-  private uncommittedToDisk = false;
 
   constructor(
     private readonly store: ChunkStore,
     private readonly map: MapStorage,
     /** Called after each group of callbacks. */
     private readonly onBatchEnd: () => void,
+    /** True after a process that was killed: it may have committed entries and not synced them. */
+    private uncommittedToDisk: boolean,
   ) {}
 
-  /** True while entries were committed that no sync has made durable yet. */
+  /** True while there may be committed entries that no sync has made durable yet. */
   get needsSync(): boolean {
     return this.uncommittedToDisk;
   }
@@ -59,8 +60,9 @@ export class MapCommitter {
 
   private groupDone(group: readonly Pending[], errno: number): void {
     this.uncommittedToDisk = true;
-    this.isBusy = false;
     for (const { done } of group) done(errno);
+    // Busy until here, so that commits that come from those callbacks share one group as well.
+    this.isBusy = false;
     if (this.waiting.length > 0) this.nextGroup();
     this.onBatchEnd();
   }

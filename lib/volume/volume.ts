@@ -4,18 +4,20 @@
  * The first write to a chunk goes through a transition: space made clean, data written and synced,
  * map entry committed, and only then acknowledged. Everything else is one look-up.
  */
+import { getSystemErrorName } from 'node:util';
 import { assert } from '../assert';
 import type { Attachment, MapEntry } from '../coordination/coordination';
 import type { VolumeRecord } from '../coordination/volume-record';
+import { TapdiskError } from '../errors';
 import { SECTOR_BYTES } from '../sector';
 import { CHUNK_READ, type ChunkIo, type ChunkIoOwner } from '../store/chunk-io';
 import type { ChunkStore, ErrnoCallback } from '../store/chunk-store';
 import { IoQueue } from '../store/io-queue';
 import type { MemoryArea } from '../store/memory-area';
+import { SyncGate } from '../sync-gate';
 import { ChunkMap } from './chunk-map';
 import { ChunkTransition } from './chunk-transition';
 import { CopyUp } from './copy-up';
-import { FlushGate } from './flush-gate';
 import { MapCommitter } from './map-committer';
 
 export interface OpenVolume {
@@ -50,12 +52,17 @@ export class Volume implements ChunkIoOwner {
   private readonly layer: number;
   private readonly transitions = new Map<number, ChunkTransition>();
   private readonly committer: MapCommitter;
-  private readonly flushGate: FlushGate;
+  private readonly flushGate: SyncGate;
   private readonly copyUp: CopyUp;
   /** Reads of chunks that nobody owns: ended at the next kick. */
   private readonly zeroReads = new IoQueue();
   /** Owners of writes under way in a transition, which are this volume's own meanwhile. */
   private readonly firstWrites = new Map<ChunkIo, ChunkIoOwner>();
+  /**
+   * Chunks of the current layer that could not be taken out of the map: the durable map may have
+   * lost them nevertheless, so it is told again before the next write to them.
+   */
+  private readonly unsureEntries = new Set<number>();
 
   private constructor(
     readonly record: VolumeRecord,
@@ -70,17 +77,25 @@ export class Volume implements ChunkIoOwner {
     this.layer = record.layer;
     const batchEnd = (): void => this.batchEnded();
     this.store.onBatchEnd = batchEnd;
-    this.committer = new MapCommitter(this.store, attachment.map, batchEnd);
-    this.flushGate = new FlushGate((done) => this.syncAll(done), batchEnd);
+    const mapNeedsSync = attachment.uncleanBefore && !attachment.readOnly;
+    this.committer = new MapCommitter(this.store, attachment.map, batchEnd, mapNeedsSync);
+    this.flushGate = new SyncGate((done) => this.syncAll(done), batchEnd);
     this.copyUp = new CopyUp(this.store, options.allocate);
   }
 
-  /** Loads the chunk map. The volume then owns the attachment and the store. */
+  /**
+   * Loads the chunk map. The volume then owns the attachment and the store.
+   *
+   * @throws TapdiskError of the coordination, or LAYER_NOT_SETTLED of the store
+   */
   static async open(options: OpenVolume): Promise<Volume> {
-    const { record } = options.attachment;
-    assert(options.store.chunkBytes === record.chunkBytes, 'store and record agree on chunks');
+    const { attachment, store } = options;
+    const { record } = attachment;
+    assert(store.chunkBytes === record.chunkBytes, 'store and record agree on chunks');
     const map = new ChunkMap(Math.ceil(record.sizeBytes / record.chunkBytes));
-    await options.attachment.map.load((index, entries) => map.load(index, entries));
+    await attachment.map.load((index, entries) => map.load(index, entries));
+    // The killed process acknowledged writes that no sync of this one would know of.
+    if (attachment.uncleanBefore && !attachment.readOnly) await store.settleLayer(record.layer);
     return new Volume(record, options.attachment, map, options);
   }
 
@@ -102,6 +117,9 @@ export class Volume implements ChunkIoOwner {
     }
     const owner = this.map.get(io.chunk);
     if (owner === this.layer) {
+      if (this.unsureEntries.size > 0 && io.operation !== CHUNK_READ) {
+        if (this.unsureEntries.has(io.chunk)) return this.confirmEntry(io);
+      }
       io.layer = owner;
       this.store.submit(io);
     } else if (io.operation === CHUNK_READ) {
@@ -149,7 +167,6 @@ export class Volume implements ChunkIoOwner {
     }
     const before = chunks.map((chunk) => this.map.get(chunk));
     const transitions = chunks.map((chunk) => this.beginTransition(chunk));
-    for (const chunk of chunks) this.map.set(chunk, 0);
     const finish = (errno: number): void => {
       for (const transition of transitions) this.endTransition(transition);
       done(errno);
@@ -157,8 +174,15 @@ export class Volume implements ChunkIoOwner {
     const entries: MapEntry[] = chunks.map((chunk) => ({ chunk, layer: 0 }));
     this.committer.commit(entries, (errno) => {
       if (errno !== 0) {
-        chunks.forEach((chunk, i) => this.map.set(chunk, before[i]));
+        chunks.forEach((chunk, i) => {
+          if (before[i] === this.layer) this.unsureEntries.add(chunk);
+        });
         return finish(errno);
+      }
+      // Not before: whoever sees 0 may say so, and it must be as true after a crash.
+      for (const chunk of chunks) {
+        this.map.set(chunk, 0);
+        this.unsureEntries.delete(chunk);
       }
       this.counters.discardedChunks += chunks.length;
       this.punchAll(
@@ -179,7 +203,11 @@ export class Volume implements ChunkIoOwner {
     this.store.punch(this.layer, chunk, offset, length, done);
   }
 
-  /** Flushes, then gives the volume back. No transfer may be in flight. */
+  /**
+   * Flushes, then gives the volume back. No transfer may be in flight.
+   *
+   * @throws TapdiskError LAST_FLUSH_FAILED; the volume then stays attached, as after a crash
+   */
   async close(): Promise<void> {
     assert(this.transitions.size === 0, 'a volume is closed when idle');
     if (!this.readOnly) await this.flushBeforeClose();
@@ -220,11 +248,15 @@ export class Volume implements ChunkIoOwner {
     if (errno !== 0) return this.firstWriteOver(io, owner, transition, errno);
     const entry = { chunk: io.chunk, layer: this.layer };
     this.committer.commit([entry], (commitErrno) => {
+      const over = (): void => this.firstWriteOver(io, owner, transition, commitErrno);
       if (commitErrno === 0) {
         this.map.set(io.chunk, this.layer);
         this.counters.allocatedChunks++;
+      } else if (this.map.get(io.chunk) === 0) {
+        // The entry may be there nevertheless: then it must name zeros, as this map says.
+        return this.store.punch(this.layer, io.chunk, 0, this.chunkBytes, over);
       }
-      this.firstWriteOver(io, owner, transition, commitErrno);
+      over();
     });
   }
 
@@ -239,6 +271,18 @@ export class Volume implements ChunkIoOwner {
     io.owner = owner;
     io.errno = errno;
     owner.chunkIoDone(io);
+  }
+
+  /** Tells the durable map of a chunk anew, and then sends a write to it the ordinary way. */
+  private confirmEntry(io: ChunkIo): void {
+    const { owner } = io;
+    const transition = this.beginTransition(io.chunk);
+    this.committer.commit([{ chunk: io.chunk, layer: this.layer }], (errno) => {
+      if (errno !== 0) return this.firstWriteOver(io, owner, transition, errno);
+      this.unsureEntries.delete(io.chunk);
+      transition.park(io);
+      this.endTransition(transition);
+    });
   }
 
   private beginTransition(chunk: number): ChunkTransition {
@@ -283,9 +327,18 @@ export class Volume implements ChunkIoOwner {
     await new Promise<void>((resolve, reject) => {
       this.flush((errno) => {
         if (errno === 0) resolve();
-        else reject(new Error(`the last flush of ${this.record.name} failed with errno ${errno}`));
+        else reject(this.lastFlushFailed(errno));
       });
     });
+  }
+
+  private lastFlushFailed(errno: number): TapdiskError {
+    const name = getSystemErrorName(-errno);
+    return new TapdiskError(
+      'LAST_FLUSH_FAILED',
+      `volume ${this.record.name} could not be flushed before its end (${name}), so its last ` +
+        `writes may be lost; check the store, then attach it again`,
+    );
   }
 
   private endZeroReads(): void {

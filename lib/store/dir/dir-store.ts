@@ -11,14 +11,17 @@ import { constants as osConstants } from 'node:os';
 import { assert } from '../../assert';
 import { TapdiskError, errnoOf, sentenceOf } from '../../errors';
 import type { IoEngine } from '../../../native-bindings/io-engine';
+import { SyncGate } from '../../sync-gate';
 import { CHUNK_READ, CHUNK_WRITE, type ChunkIo } from '../chunk-io';
 import type { ChunkStore, ErrnoCallback } from '../chunk-store';
 import { IoQueue } from '../io-queue';
-import { EXTENT_BYTES, TRANSFERS_IN_FLIGHT_MAX, ZERO_PIECE_BYTES } from '../limits';
-import { type MemoryArea, heapArea } from '../memory-area';
+import { EXTENT_BYTES, TRANSFERS_IN_FLIGHT_MAX } from '../limits';
+import type { MemoryArea } from '../memory-area';
 import { directAlignmentBytes } from './direct-alignment';
 import { type ExtentFile, ExtentFiles } from './extent-files';
 import { layerDirectory } from './extent-path';
+import { settleLayerFiles } from './settle-layer';
+import { ZeroWriter } from './zero-writer';
 
 const { EIO, EINVAL, EAGAIN, EINTR, EOPNOTSUPP, EROFS } = osConstants.errno;
 const STAT_BLOCK_BYTES = 512;
@@ -48,6 +51,13 @@ class Transfer {
   doneBytes = 0;
 }
 
+/** A sync or punch that waits for a token. */
+interface Control {
+  readonly file: ExtentFile;
+  readonly start: (token: number) => void;
+  readonly done: ErrnoCallback;
+}
+
 export class DirStore implements ChunkStore {
   readonly kind = 'dir';
   readonly chunkBytes: number;
@@ -64,6 +74,11 @@ export class DirStore implements ChunkStore {
   private lastArea: MemoryArea | null = null;
   private lastAreaIsAligned = false;
   private canPunch = true;
+  private readonly waitingControls: Control[] = [];
+  private readonly syncGate = new SyncGate(
+    (done) => this.syncWritten(done),
+    () => this.onBatchEnd(),
+  );
 
   constructor(private readonly options: DirStoreOptions) {
     this.chunkBytes = options.chunkBytes;
@@ -104,32 +119,7 @@ export class DirStore implements ChunkStore {
   }
 
   sync(done: ErrnoCallback): void {
-    let pending = 1;
-    let errno = 0;
-    const oneDone = (result: number): void => {
-      if (result !== 0) errno = result;
-      if (--pending === 0) done(errno);
-    };
-    for (const file of this.files.all()) {
-      if (file.syncErrno !== 0) errno = file.syncErrno;
-      if (!file.dirty) continue;
-      pending++;
-      file.dirty = false;
-      this.control(
-        file,
-        (token) => this.engine.datasync(file.fd, token),
-        (result) => {
-          // The kernel forgets dirty pages that it failed to write: no later sync can vouch for them.
-          if (result !== 0) file.syncErrno = result;
-          oneDone(result);
-        },
-      );
-    }
-    this.engine.submit();
-    setImmediate(() => {
-      oneDone(0);
-      this.onBatchEnd();
-    });
+    this.syncGate.flush(done);
   }
 
   punch(layer: number, chunk: number, offset: number, length: number, done: ErrnoCallback): void {
@@ -149,8 +139,9 @@ export class DirStore implements ChunkStore {
       return later(numberOf(error));
     }
     if (file === null || position >= file.sizeBytes) return later(0);
-    if (!this.canPunch) return this.writeZeros(file, position, length, done);
     const target = file;
+    const writeZeros = (): void => this.writeZeros(target, layer, chunk, offset, length, done);
+    if (!this.canPunch) return writeZeros();
     this.control(
       target,
       (token) => this.engine.punch(target.fd, position, length, token),
@@ -158,10 +149,23 @@ export class DirStore implements ChunkStore {
         target.dirty = true;
         if (errno !== EOPNOTSUPP) return done(errno);
         this.canPunch = false;
-        this.writeZeros(target, position, length, done);
+        writeZeros();
       },
     );
     this.engine.submit();
+  }
+
+  async settleLayer(layer: number): Promise<void> {
+    try {
+      await settleLayerFiles(this.options.directory, layer);
+    } catch (error) {
+      throw new TapdiskError(
+        'LAYER_NOT_SETTLED',
+        `what was last written to ${layerDirectory(this.options.directory, layer)} cannot be ` +
+          `made durable: ${sentenceOf(error)}; check the disk, then attach the volume again`,
+        { cause: error },
+      );
+    }
   }
 
   async deleteLayer(layer: number): Promise<void> {
@@ -190,6 +194,32 @@ export class DirStore implements ChunkStore {
     this.files.closeAll();
   }
 
+  private syncWritten(done: ErrnoCallback): void {
+    let pending = 1;
+    let errno = 0;
+    const oneDone = (result: number): void => {
+      if (result !== 0) errno = result;
+      if (--pending === 0) done(errno);
+    };
+    for (const file of this.files.all()) {
+      if (file.syncErrno !== 0) errno = file.syncErrno;
+      if (!file.dirty) continue;
+      pending++;
+      file.dirty = false;
+      this.control(
+        file,
+        (token) => this.engine.datasync(file.fd, token),
+        (result) => {
+          // The kernel forgets dirty pages that it failed to write: no later sync can vouch for them.
+          if (result !== 0) file.syncErrno = result;
+          oneDone(result);
+        },
+      );
+    }
+    this.engine.submit();
+    setImmediate(() => oneDone(0));
+  }
+
   private begin(token: number, io: ChunkIo): void {
     const at = io.chunk * this.chunkBytes + io.offset;
     const extent = Math.floor(at / EXTENT_BYTES);
@@ -216,11 +246,26 @@ export class DirStore implements ChunkStore {
     this.attempt(token, transfer, io, file);
   }
 
+  /** Ends a transfer that the engine does not have. */
+  private endEarly(token: number, transfer: Transfer, io: ChunkIo, errno: number): void {
+    if (transfer.file !== null) transfer.file.inFlight--;
+    io.errno = errno;
+    this.ended.push(io);
+    this.freeToken(token, transfer);
+  }
+
   /** Gives what is left of a transfer to the engine. */
   private attempt(token: number, transfer: Transfer, io: ChunkIo, file: ExtentFile): void {
     const done = transfer.doneBytes;
     const position = (io.chunk * this.chunkBytes + io.offset + done) % EXTENT_BYTES;
-    const fd = transfer.isDirect ? file.fd : file.buffered();
+    let fd = file.fd;
+    if (!transfer.isDirect) {
+      try {
+        fd = file.buffered();
+      } catch (error) {
+        return this.endEarly(token, transfer, io, numberOf(error));
+      }
+    }
     if (io.operation === CHUNK_READ) {
       this.engine.read(fd, io.memory, io.memoryOffset + done, io.length - done, position, token);
     } else {
@@ -284,9 +329,26 @@ export class DirStore implements ChunkStore {
     transfer.io = null;
     transfer.file = null;
     transfer.callback = null;
-    const next = this.waiting.shift();
-    if (next === null) this.freeTokens.push(token);
-    else this.begin(token, next);
+    this.freeTokens.push(token);
+    this.startWaiting();
+  }
+
+  /** Syncs and punches first: however many transfers keep coming, they have their turn. */
+  private startWaiting(): void {
+    for (let token = this.freeTokens.pop(); token !== undefined; token = this.freeTokens.pop()) {
+      const control = this.waitingControls.length > 0 ? this.waitingControls.shift() : undefined;
+      if (control !== undefined) {
+        this.beginControl(token, control);
+        continue;
+      }
+      const io = this.waiting.shift();
+      if (io === null) {
+        this.freeTokens.push(token);
+        return;
+      }
+      // Where it ends at once, its token is free again and the next one takes it.
+      this.begin(token, io);
+    }
   }
 
   private batchEnded(): void {
@@ -303,18 +365,17 @@ export class DirStore implements ChunkStore {
 
   /** A sync or punch: as a transfer, but answered by callback. */
   private control(file: ExtentFile, start: (token: number) => void, done: ErrnoCallback): void {
+    // While it waits too: a descriptor that is used later must not be closed now.
+    file.inFlight++;
     const token = this.freeTokens.pop();
-    if (token === undefined) {
-      setImmediate(() => {
-        this.control(file, start, done);
-        this.engine.submit();
-      });
-      return;
-    }
+    if (token === undefined) this.waitingControls.push({ file, start, done });
+    else this.beginControl(token, { file, start, done });
+  }
+
+  private beginControl(token: number, { file, start, done }: Control): void {
     const transfer = this.transfers[token];
     transfer.file = file;
     transfer.callback = done;
-    file.inFlight++;
     start(token);
   }
 
@@ -326,32 +387,28 @@ export class DirStore implements ChunkStore {
   ): void {
     const { callback } = transfer;
     assert(callback !== null, 'a control operation has a callback');
+    // The callback may go on with the file, so it is held until then.
+    callback(result < 0 ? -result : 0);
     file.inFlight--;
     this.freeToken(token, transfer);
-    callback(result < 0 ? -result : 0);
   }
 
   private writeZeros(
     file: ExtentFile,
-    position: number,
+    layer: number,
+    chunk: number,
+    offset: number,
     length: number,
     done: ErrnoCallback,
   ): void {
-    const zeros = heapArea(Math.min(length, ZERO_PIECE_BYTES));
-    const end = Math.min(position + length, file.sizeBytes);
-    let at = position;
-    const next = (errno: number): void => {
-      if (errno !== 0 || at >= end) return done(errno);
-      const piece = Math.min(end - at, zeros.bytes.length);
-      const from = at;
-      at += piece;
-      file.dirty = true;
-      const start = (token: number): void =>
-        this.engine.write(file.buffered(), zeros, 0, piece, from, token);
-      this.control(file, start, next);
+    const chunkStart = (chunk * this.chunkBytes) % EXTENT_BYTES;
+    const end = Math.min(offset + length, file.sizeBytes - chunkStart);
+    const submit = (io: ChunkIo): void => {
+      this.submit(io);
       this.engine.submit();
+      if (!this.ended.isEmpty) setImmediate(() => this.kick());
     };
-    next(0);
+    new ZeroWriter(submit, layer, chunk, offset, end, done).start();
   }
 }
 

@@ -7,6 +7,7 @@ import {
   fsyncSync,
   mkdirSync,
   openSync,
+  unlinkSync,
 } from 'node:fs';
 import { dirname } from 'node:path';
 import { assert } from '../../assert';
@@ -37,12 +38,13 @@ export class ExtentFile {
     readonly isDirect: boolean,
     /** No byte was ever written at or beyond this. */
     public sizeBytes: number,
+    private readonly access: number,
   ) {}
 
   /** A descriptor through the page cache, for what is not aligned to the device's block. */
   buffered(): number {
     if (!this.isDirect) return this.fd;
-    if (this.bufferedFd < 0) this.bufferedFd = openSync(this.path, constants.O_RDWR, FILE_MODE);
+    if (this.bufferedFd < 0) this.bufferedFd = openSync(this.path, this.access);
     return this.bufferedFd;
   }
 
@@ -56,6 +58,8 @@ export class ExtentFile {
 /** Opens, keeps and closes the extent files below one directory. */
 export class ExtentFiles {
   private readonly byLayer = new Map<number, (ExtentFile | undefined)[]>();
+  /** Layers whose directories this process has made durable. */
+  private readonly durableLayers = new Set<number>();
   private openCount = 0;
   private clock = 0;
   /** The file of the last look-up: most transfers follow one to the same file. */
@@ -106,13 +110,12 @@ export class ExtentFiles {
     const isNew = !existsSync(path);
     if (isNew && !create) return null;
     if (isNew) this.makeLayerDirectory(layer);
-    if (this.openCount >= EXTENT_FILES_OPEN_MAX) this.closeIdlest();
+    while (this.openCount >= EXTENT_FILES_OPEN_MAX && this.closeIdlest());
     const access = this.readOnly ? constants.O_RDONLY : constants.O_RDWR;
     const flags = access | (isNew ? constants.O_CREAT : 0);
     const { fd, isDirect } = this.openDirect(path, flags);
-    // The name must be on disk before any sync of the data in it means something.
-    if (isNew) syncDirectory(layerDirectory(this.directory, layer));
-    const file = new ExtentFile(layer, extent, path, fd, isDirect, fstatSync(fd).size);
+    if (isNew) this.makeNameDurable(layer, path, fd);
+    const file = new ExtentFile(layer, extent, path, fd, isDirect, fstatSync(fd).size, access);
     let files = this.byLayer.get(layer);
     if (files === undefined) this.byLayer.set(layer, (files = []));
     files[extent] = file;
@@ -133,20 +136,35 @@ export class ExtentFiles {
 
   private makeLayerDirectory(layer: number): void {
     const path = layerDirectory(this.directory, layer);
-    if (existsSync(path)) return;
+    if (this.durableLayers.has(layer) && existsSync(path)) return;
     mkdirSync(path, { recursive: true, mode: DIRECTORY_MODE });
+    // Also where it was there: whoever made it may not have come so far.
     syncDirectory(dirname(path));
     syncDirectory(this.directory);
+    this.durableLayers.add(layer);
+  }
+
+  /** The name must be on disk before any sync of the data in the file means something. */
+  private makeNameDurable(layer: number, path: string, fd: number): void {
+    try {
+      syncDirectory(layerDirectory(this.directory, layer));
+    } catch (error) {
+      closeSync(fd);
+      unlinkSync(path);
+      throw error;
+    }
   }
 
   /** Over the limit only where more files than that are in use or dirty at once. */
-  private closeIdlest(): void {
+  private closeIdlest(): boolean {
+    if (this.last !== null) this.last.lastUsed = ++this.clock;
     let idlest: ExtentFile | null = null;
     for (const file of this.all()) {
       if (file.inFlight > 0 || file.dirty || file.syncErrno !== 0) continue;
       if (idlest === null || file.lastUsed < idlest.lastUsed) idlest = file;
     }
     if (idlest !== null) this.drop(idlest);
+    return idlest !== null;
   }
 
   private drop(file: ExtentFile): void {
