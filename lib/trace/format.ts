@@ -71,7 +71,7 @@ export function encodeTraceHeader(header: TraceHeader): Buffer {
 
 /**
  * @param bytes what the file begins with, at most TRACE_HEADER_BYTES.
- * @throws TapdiskError TRACE_NOT_A_TRACE, TRACE_VERSION, TRACE_TRUNCATED, TRACE_CORRUPT
+ * @throws TapdiskError TRACE_NOT_A_TRACE, TRACE_VERSION_UNKNOWN, TRACE_TRUNCATED, TRACE_CORRUPT
  */
 export function decodeTraceHeader(bytes: Buffer): TraceHeader {
   const magicBytes = Math.min(bytes.length, TRACE_MAGIC.length);
@@ -90,7 +90,7 @@ export function decodeTraceHeader(bytes: Buffer): TraceHeader {
   const version = bytes.readUInt32LE(8);
   if (version !== TRACE_VERSION) {
     throw new TapdiskError(
-      'TRACE_VERSION',
+      'TRACE_VERSION_UNKNOWN',
       `trace has format version ${version} (offset 8), and this program knows version ${TRACE_VERSION} only: use a matching tapdisk-ts`,
     );
   }

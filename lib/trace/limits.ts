@@ -12,7 +12,7 @@ export const BLOCK_BUFFER_PAYLOAD_BYTES = 2 * 1024 * 1024 + 64 * 1024;
 /** Largest block that a reader takes into memory; a larger one is refused as corrupt. */
 export const BLOCK_BYTES_MAX = 8 * 1024 * 1024;
 
-/** Largest payload of one record (256 segments of 4 KiB); a larger one is recorded as its hash. */
+/** Largest payload of one record (256 segments of 4 KiB); a larger one is not recorded. */
 export const RECORD_PAYLOAD_BYTES_MAX = 1024 * 1024;
 
 /** Segments of one request, as in blkif.h's indirect requests; more are recorded without shape. */
@@ -23,6 +23,9 @@ export const RECORDER_BUFFERS = 16;
 
 /** Bytes of write payloads held between start and end; beyond it, records carry the hash only. */
 export const RECORDER_STAGING_BYTES_MAX = 64 * 1024 * 1024;
+
+/** How long a recorder keeps records to itself: what a killed process loses of its trace. */
+export const RECORDER_FLUSH_INTERVAL_MS = 1000;
 
 /** Highest request slot that a recorder follows; requests of higher slots are not recorded. */
 export const RECORDER_SLOTS_MAX = 8192;

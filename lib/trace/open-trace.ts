@@ -11,7 +11,7 @@ import type { TraceSource } from './trace-source';
 const GZIP_MAGIC = Buffer.from([0x1f, 0x8b]);
 
 /**
- * @throws TapdiskError TRACE_NOT_A_TRACE, TRACE_VERSION, TRACE_TRUNCATED, TRACE_CORRUPT,
+ * @throws TapdiskError TRACE_NOT_A_TRACE, TRACE_VERSION_UNKNOWN, TRACE_TRUNCATED, TRACE_CORRUPT,
  *   TRACE_READ_FAILED
  */
 export async function openTrace(path: string): Promise<TraceSource> {

@@ -1,5 +1,5 @@
 /** A trace being written: whole blocks one after another, and an end marker that closes it. */
-import { open, type FileHandle } from 'node:fs/promises';
+import { open } from 'node:fs/promises';
 import { errnoOf, sentenceOf, TapdiskError } from '../errors';
 import {
   encodeEndMarker,
@@ -13,6 +13,20 @@ import type { BlockEncoder } from './block-codec';
 /** Owner only: a trace with payloads holds what the guest wrote. */
 const TRACE_FILE_MODE = 0o600;
 
+/** What of a file handle a trace needs. */
+export interface TraceFileHandle {
+  write(
+    bytes: Uint8Array,
+    offset: number,
+    length: number,
+    position: number,
+  ): Promise<{ bytesWritten: number }>;
+  truncate(lengthBytes: number): Promise<void>;
+  close(): Promise<void>;
+}
+
+export type OpenTraceFile = (path: string, flags: 'wx', mode: number) => Promise<TraceFileHandle>;
+
 export class TraceFile {
   /** Records of the blocks that are written whole. */
   records = 0;
@@ -21,17 +35,21 @@ export class TraceFile {
 
   private constructor(
     readonly path: string,
-    private readonly handle: FileHandle,
+    private readonly handle: TraceFileHandle,
   ) {}
 
   /**
    * Makes the file; an existing one is never overwritten.
    * @throws TapdiskError TRACE_EXISTS, TRACE_WRITE_FAILED
    */
-  static async create(path: string, header: TraceHeader): Promise<TraceFile> {
-    let handle: FileHandle;
+  static async create(
+    path: string,
+    header: TraceHeader,
+    openFile: OpenTraceFile = open,
+  ): Promise<TraceFile> {
+    let handle: TraceFileHandle;
     try {
-      handle = await open(path, 'wx', TRACE_FILE_MODE);
+      handle = await openFile(path, 'wx', TRACE_FILE_MODE);
     } catch (error) {
       if (errnoOf(error) === 'EEXIST') {
         throw new TapdiskError(

@@ -27,7 +27,7 @@ export class TraceReader implements TraceSource {
     readonly header: TraceHeader,
   ) {}
 
-  /** @throws TapdiskError TRACE_NOT_A_TRACE, TRACE_VERSION, TRACE_TRUNCATED, TRACE_CORRUPT */
+  /** @throws TapdiskError TRACE_NOT_A_TRACE, TRACE_VERSION_UNKNOWN, TRACE_TRUNCATED, TRACE_CORRUPT */
   static async open(path: string): Promise<TraceReader> {
     return withFile(path, async (handle) => {
       const bytes = await readUpTo(handle, TRACE_HEADER_BYTES, 0);

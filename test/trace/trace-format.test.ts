@@ -169,7 +169,7 @@ test('damaged at any byte, a trace is refused with an offset and nothing false i
       const [records, refusal] = await readBroken(path);
       expect([at, refusal?.code ?? 'read without refusal']).toEqual([
         at,
-        expect.stringMatching(/^TRACE_(CORRUPT|TRUNCATED|VERSION|NOT_A_TRACE)$/) as string,
+        expect.stringMatching(/^TRACE_(CORRUPT|TRUNCATED|VERSION_UNKNOWN|NOT_A_TRACE)$/) as string,
       ]);
       expect(offsetIn(refusal?.message ?? '')).toBeLessThanOrEqual(whole.length);
       expect(records).toEqual(SMALL.slice(0, records.length));
@@ -221,7 +221,7 @@ test('a later version is refused by its number', async () => {
     whole.writeUInt32LE(crc32(whole.subarray(0, 60)), 60);
     writeFileSync(path, whole);
     const refusal = await refusalOf(openTrace(path));
-    expect(refusal?.code).toBe('TRACE_VERSION');
+    expect(refusal?.code).toBe('TRACE_VERSION_UNKNOWN');
     expect(refusal?.message).toContain('format version 2');
   });
 });
