@@ -82,7 +82,7 @@ function load(): Addon | null {
     existsSync,
   );
   if (path === undefined) {
-    whyNot = "it is not built; run 'make deps'";
+    whyNot = "it is not built; run 'make build'";
     return null;
   }
   try {

@@ -5,6 +5,7 @@ import type { EngineMemory, IoEngine } from '../../native-bindings/io-engine';
 import { type Mapping, mapShared } from '../../native-bindings/mapping';
 import { openIoEngine } from '../../native-bindings/open-engine';
 import * as posix from '../../native-bindings/posix';
+import { errnoOf } from '../../lib/errors';
 import { temporaryDirectory } from './temporary-directory';
 
 const EBADF = -9;
@@ -14,6 +15,8 @@ const TEBIBYTE = 2 ** 40;
 
 export function describeEngine(kind: 'io_uring' | 'threads'): void {
   const directory = temporaryDirectory();
+  /** The kernel registers tmpfs pages; those of files on disks it does not keep in place. */
+  const memoryDirectory = fs.existsSync('/dev/shm') ? temporaryDirectory('/dev/shm') : directory;
   const open: number[] = [];
   const mappings: Mapping[] = [];
   let engine: IoEngine;
@@ -47,13 +50,13 @@ export function describeEngine(kind: 'io_uring' | 'threads'): void {
     for (const mapping of mappings.splice(0)) mapping.unmap();
   });
 
-  function file(name: string, flags = 0): number {
-    const fd = posix.open(join(directory, name), posix.O_CREAT | posix.O_RDWR | flags);
+  function file(name: string, flags = 0, parent = directory): number {
+    const fd = posix.open(join(parent, name), posix.O_CREAT | posix.O_RDWR | flags);
     open.push(fd);
     return fd;
   }
   function pages(count: number): Mapping {
-    const fd = file(`pages-${mappings.length}`);
+    const fd = file(`pages-${mappings.length}`, 0, memoryDirectory);
     fs.ftruncateSync(fd, count * PAGE);
     const mapping = mapShared(fd, count * PAGE);
     mappings.push(mapping);
@@ -171,7 +174,7 @@ export function describeEngine(kind: 'io_uring' | 'threads'): void {
     engine.punch(fd, PAGE, 14 * PAGE, 2);
     await finish();
     expect([results.get(1), results.get(2)]).toEqual([0, 0]);
-    expect(before - fs.fstatSync(fd).blocks).toBe((14 * PAGE) / 512);
+    expect(before - fs.fstatSync(fd).blocks).toBeGreaterThanOrEqual((14 * PAGE) / 512);
     const bytes = fs.readFileSync(join(directory, 'punched'));
     expect(bytes.subarray(PAGE, 15 * PAGE)).toEqual(Buffer.alloc(14 * PAGE));
     expect(bytes[PAGE - 1]).toBe(0xee);
@@ -197,7 +200,8 @@ export function describeEngine(kind: 'io_uring' | 'threads'): void {
     expect([EINVAL, -27]).toContain(results.get(1));
   });
 
-  test('direct I/O works from aligned memory and is EINVAL from other', async () => {
+  const testDirect = takesDirectIo(directory) ? test : test.skip;
+  testDirect('direct I/O works from aligned memory and is EINVAL from other', async () => {
     const fd = file('direct', posix.O_DIRECT);
     const area = pages(2);
     area.bytes.fill(0xd1, 0, PAGE);
@@ -289,4 +293,17 @@ export function describeEngine(kind: 'io_uring' | 'threads'): void {
     expect(() => engine.close()).toThrow('nothing in flight');
     await finish();
   });
+}
+
+/** Some file systems (tmpfs of older kernels) refuse to open a file for direct I/O. */
+function takesDirectIo(directory: string): boolean {
+  try {
+    posix.close(
+      posix.open(join(directory, 'direct?'), posix.O_CREAT | posix.O_RDWR | posix.O_DIRECT),
+    );
+    return true;
+  } catch (error) {
+    if (errnoOf(error) === 'EINVAL') return false;
+    throw error;
+  }
 }
