@@ -23,12 +23,20 @@ export function checkRequest(request: VbdRequest, sectors: number, readOnly: boo
   return STATUS_OKAY;
 }
 
-function carriesData(request: VbdRequest): boolean {
+/** True for what moves bytes, or would if it had any. */
+export function carriesData(request: VbdRequest): boolean {
   return request.operation < REQUEST_DISCARD;
 }
 
+/** Bytes of all runs; NaN where one of them lies outside its memory. */
 function runBytes(request: VbdRequest): number {
+  const memoryBytes = request.memory.bytes.length;
   let bytes = 0;
-  for (let run = 0; run < request.runCount; run++) bytes += request.runLengths[run];
+  for (let run = 0; run < request.runCount; run++) {
+    const offset = request.runOffsets[run];
+    const length = request.runLengths[run];
+    if (!(offset >= 0 && offset + length <= memoryBytes)) return NaN;
+    bytes += length;
+  }
   return bytes;
 }

@@ -9,6 +9,8 @@ import {
   type VbdRequest,
 } from './request';
 
+const LATENCY_US_MAX = 2 ** LATENCY_CLASSES - 1;
+
 export const OPERATION_NAMES = ['read', 'write', 'flush', 'discard'] as const;
 export type OperationName = (typeof OPERATION_NAMES)[number];
 
@@ -35,7 +37,8 @@ class Counters {
     this.sectors += request.sectorCount;
     if (request.status !== STATUS_OKAY) this.errors++;
     if (latencyUs > this.latencyUsMax) this.latencyUsMax = latencyUs;
-    this.classes[LATENCY_CLASSES - Math.clz32(latencyUs)]++;
+    // clz32 takes 32 bits and would begin anew above.
+    this.classes[LATENCY_CLASSES - Math.clz32(Math.min(latencyUs, LATENCY_US_MAX))]++;
   }
 
   snapshot(): OperationCounters {

@@ -5,7 +5,7 @@ import type { ChunkIo, ChunkIoOwner } from '../store/chunk-io';
 import { DISCARD_GRANULARITY_BYTES } from '../volume/limits';
 import type { Volume } from '../volume/volume';
 import type { BlockDevice } from './block-device';
-import { checkRequest } from './check-request';
+import { carriesData, checkRequest } from './check-request';
 import { RangeDiscard } from './discard';
 import { DRAIN_TIMEOUT_MS, REQUESTS_MAX, TRANSFERS_MAX } from './limits';
 import type { RequestObserver } from './observer';
@@ -54,9 +54,13 @@ export class Vbd implements BlockDevice, ChunkIoOwner {
   private readonly refused = new RequestQueue();
   private readonly sourcesToTell: RequestSource[] = [];
   private startedCount = 0;
-  private barrierInFlight = false;
+  private barrierInFlight: VbdRequest | null = null;
+  /** Transfers that flushes with data will take when they have flushed. */
+  private reservedTransfers = 0;
   private isPaused = false;
   private isClosed = false;
+  private isEndingBatch = false;
+  private isTurnAskedFor = false;
   private nowUs = 0;
   private whenIdle: (() => void)[] = [];
 
@@ -96,7 +100,7 @@ export class Vbd implements BlockDevice, ChunkIoOwner {
     request.status = STATUS_OKAY;
     request.errno = 0;
     this.observer?.requestStarted(request);
-    if (checkRequest(request, this.volume.sectors, this.volume.readOnly) !== STATUS_OKAY) {
+    if (this.mustRefuse(request)) {
       request.errno = EINVAL;
       this.refused.push(request);
     } else if (this.held.first !== null || !this.canStart(request)) {
@@ -151,11 +155,22 @@ export class Vbd implements BlockDevice, ChunkIoOwner {
     if (--request.pending === 0) this.dataDone(request);
   }
 
+  private mustRefuse(request: VbdRequest): boolean {
+    const { sectors, readOnly } = this.volume;
+    if (checkRequest(request, sectors, readOnly) !== STATUS_OKAY) return true;
+    // It could never start, and would hold all that come after it.
+    return carriesData(request) && this.transfersNeeded(request) > TRANSFERS_MAX;
+  }
+
+  private transfersNeeded(request: VbdRequest): number {
+    return request.runCount === 0 ? 0 : transfersNeeded(request, this.volume.chunkBytes);
+  }
+
   private canStart(request: VbdRequest): boolean {
-    if (this.isPaused || this.barrierInFlight) return false;
+    if (this.isPaused || this.barrierInFlight !== null) return false;
     if (request.operation === REQUEST_BARRIER) return this.startedCount === 0;
-    if (request.operation > REQUEST_FLUSH) return true;
-    return transfersNeeded(request, this.volume.chunkBytes) <= this.transfers.available;
+    if (request.operation > REQUEST_FLUSH || request.runCount === 0) return true;
+    return this.transfersNeeded(request) <= this.transfers.available - this.reservedTransfers;
   }
 
   private start(request: VbdRequest): void {
@@ -165,10 +180,10 @@ export class Vbd implements BlockDevice, ChunkIoOwner {
       case REQUEST_WRITE:
         return this.startData(request);
       case REQUEST_BARRIER:
-        this.barrierInFlight = true;
-        return this.flushThen(request, this.flushedBeforeData);
+        this.barrierInFlight = request;
+        return this.startFlush(request);
       case REQUEST_FLUSH:
-        return this.flushThen(request, this.flushedBeforeData);
+        return this.startFlush(request);
       case REQUEST_DISCARD:
       case REQUEST_WRITE_ZEROES:
         return this.startDiscard(request);
@@ -178,6 +193,11 @@ export class Vbd implements BlockDevice, ChunkIoOwner {
   private startData(request: VbdRequest): void {
     // Completions never come from inside submit, so the count is set before the first one.
     request.pending = splitRequest(request, this.volume, this.transfers, this);
+  }
+
+  private startFlush(request: VbdRequest): void {
+    this.reservedTransfers += this.transfersNeeded(request);
+    this.flushThen(request, this.flushedBeforeData);
   }
 
   private startDiscard(request: VbdRequest): void {
@@ -197,6 +217,7 @@ export class Vbd implements BlockDevice, ChunkIoOwner {
   }
 
   private readonly flushedBeforeData = (request: VbdRequest): void => {
+    this.reservedTransfers -= this.transfersNeeded(request);
     if (request.errno !== 0 || request.runCount === 0) return this.finish(request);
     this.startData(request);
     this.volume.kick();
@@ -206,7 +227,8 @@ export class Vbd implements BlockDevice, ChunkIoOwner {
     request.status = request.errno === 0 ? STATUS_OKAY : STATUS_ERROR;
     const latencyUs = this.clockUs() - request.startedAtUs;
     this.startedCount--;
-    if (request.operation === REQUEST_BARRIER) this.barrierInFlight = false;
+    // Only its own: a barrier that the checks refused ends nothing.
+    if (this.barrierInFlight === request) this.barrierInFlight = null;
     this.statistics.add(request, latencyUs);
     this.observer?.requestEnded(request, latencyUs);
     const { source } = request;
@@ -237,21 +259,43 @@ export class Vbd implements BlockDevice, ChunkIoOwner {
     }
   }
 
+  /**
+   * Sources may submit and kick from their batchDone, and some requests end within that kick. Those
+   * get a turn of the event loop of their own, or they would nest without end.
+   */
   private batchEnded(): void {
+    if (!this.isEndingBatch) return this.endBatch();
+    if (this.isTurnAskedFor) return;
+    this.isTurnAskedFor = true;
+    setImmediate(this.ownTurn);
+  }
+
+  private readonly ownTurn = (): void => {
+    this.isTurnAskedFor = false;
+    this.batchEnded();
+  };
+
+  private endBatch(): void {
+    this.isEndingBatch = true;
     if (this.held.first !== null) this.startHeld();
     for (let s = this.sourcesToTell.pop(); s !== undefined; s = this.sourcesToTell.pop()) {
       s.batchDone();
     }
     this.nowUs = 0;
     this.volume.kick();
+    this.isEndingBatch = false;
     if (this.whenIdle.length > 0 && this.isIdle()) {
       for (const resolve of this.whenIdle.splice(0)) resolve();
     }
   }
 
-  /** While paused, requests that are held do not count: they wait for the resume. */
+  /**
+   * Also all sources were told. While paused, requests that are held do not count: they wait for
+   * the resume.
+   */
   private isIdle(): boolean {
-    return this.startedCount === 0 && (this.isPaused || this.held.first === null);
+    if (this.isTurnAskedFor || this.startedCount > 0) return false;
+    return this.isPaused || this.held.first === null;
   }
 
   private async idle(): Promise<void> {
