@@ -1,0 +1,113 @@
+/** The disks of one tapdisk process, as its pipes and its control socket see them. */
+import { TapdiskError } from '../errors';
+import type {
+  DiskAdmin,
+  DiskHost,
+  DiskStatistics,
+  DiskStatus,
+  OpenedImage,
+} from '../control/disk-host';
+import type { Log } from '../control/log';
+import { sentenceOf } from '../errors';
+import { Disk } from './disk';
+
+export class TapdiskProcess implements DiskHost, DiskAdmin {
+  private readonly disks = new Map<number, Disk>();
+  /** Cookies whose volume is being opened. */
+  private readonly opening = new Set<number>();
+
+  constructor(
+    private readonly log: Log,
+    /** Called after a disk was closed by an admin or by the other side of its ring. */
+    private readonly onClosed: () => void,
+  ) {}
+
+  get openDisks(): number {
+    return this.disks.size + this.opening.size;
+  }
+
+  async open(cookie: number, image: { path: string; readOnly: boolean }): Promise<OpenedImage> {
+    if (this.disks.has(cookie) || this.opening.has(cookie)) {
+      throw new TapdiskError(
+        'COOKIE_BUSY',
+        `cookie ${cookie} names an open disk already; close it first`,
+      );
+    }
+    this.opening.add(cookie);
+    try {
+      const disk = await Disk.open({
+        cookie,
+        path: image.path,
+        readOnly: image.readOnly,
+        log: this.log,
+        onCloseAsked: () => this.closeAsked(cookie),
+      });
+      this.disks.set(cookie, disk);
+      return disk.image;
+    } finally {
+      this.opening.delete(cookie);
+    }
+  }
+
+  async connect(cookie: number, device: { minor: number; domid: number }): Promise<void> {
+    this.disk(cookie).connect(device);
+  }
+
+  async close(cookie: number): Promise<void> {
+    await this.disk(cookie).close();
+    this.disks.delete(cookie);
+  }
+
+  /** Closes every disk; rejects with the first failure after having tried all. */
+  async closeAll(): Promise<void> {
+    const results = await Promise.allSettled([...this.disks.keys()].map((c) => this.close(c)));
+    for (const result of results) if (result.status === 'rejected') throw result.reason;
+  }
+
+  list(): DiskStatus[] {
+    return [...this.disks.values()].map((disk) => disk.status());
+  }
+
+  async statistics(cookie: number): Promise<DiskStatistics> {
+    return this.disk(cookie).statistics();
+  }
+
+  async pause(cookie: number): Promise<void> {
+    await this.disk(cookie).pause();
+  }
+
+  async resume(cookie: number): Promise<void> {
+    this.disk(cookie).resume();
+  }
+
+  async detach(cookie: number): Promise<void> {
+    await this.close(cookie);
+    this.onClosed();
+  }
+
+  async startRecording(
+    cookie: number,
+    trace: { path: string; payload: 'hash' | 'full' },
+  ): Promise<void> {
+    await this.disk(cookie).startRecording(trace);
+  }
+
+  async stopRecording(cookie: number): Promise<{ path: string; requests: number }> {
+    return this.disk(cookie).stopRecording();
+  }
+
+  private disk(cookie: number): Disk {
+    const disk = this.disks.get(cookie);
+    if (disk !== undefined) return disk;
+    throw new TapdiskError(
+      'DISK_NOT_FOUND',
+      `process ${process.pid} has no disk with cookie ${cookie}; tapdisk-ts list --running shows those there are`,
+    );
+  }
+
+  private closeAsked(cookie: number): void {
+    this.detach(cookie).catch((error: unknown) => {
+      this.log.error({ cookie }, `not closed: ${sentenceOf(error)}`);
+    });
+  }
+}
