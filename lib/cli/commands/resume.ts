@@ -1,0 +1,16 @@
+/** `tapdisk-ts resume`: lets a paused disk go on. */
+import { defineCommand } from '../command';
+import { askDisk, diskOptions, findDisk } from '../running/disk-options';
+
+export const resume = defineCommand({
+  usage: 'resume <volume>',
+  summary: 'Let a paused disk go on',
+  examples: [['tapdisk-ts resume main/disk1', 'Requests that waited are served']],
+  options: diskOptions,
+  async run(options, { io, output }) {
+    const found = await findDisk(options, io);
+    await askDisk(found, 'resume', {});
+    const { volume, pid } = found.disk;
+    output.result({ volume, pid, state: 'running' }, `${volume} resumed in process ${pid}`);
+  },
+});

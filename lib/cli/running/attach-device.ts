@@ -1,0 +1,120 @@
+/** Which ring `attach` connects: its minor number, and how the tapdisk process finds it. */
+import path from 'node:path';
+import { allocateTap, CONTROL_NODES, freeTap } from '../../frontend/blktap/blktap2-control';
+import { DEVICE_TEMPLATE_VARIABLE, parseRingLocation } from '../../frontend/blktap/find-device';
+import { linuxSyscalls } from '../../frontend/blktap/linux-syscalls';
+import { ShmDevice } from '../../frontend/shm/shm-device';
+import { BLKTAP_GEOMETRY } from '../../frontend/shm/shm-geometry';
+import { MINOR_MAX } from '../../control/limits';
+import { TapdiskError } from '../../errors';
+
+export interface AttachDevice {
+  readonly minor: number;
+  /** What TAPDISK_TS_DEVICE shall be in the process, or null: it looks in the usual places. */
+  readonly template: string | null;
+  /** Takes back what was made here, after a failed attach. */
+  undo(): void;
+}
+
+/**
+ * Chooses, and makes where that is ours to do, as the kernel would before NEWDEV:
+ * - `shm:DIR`: the stand-in device DIR/blktap<minor>. Without a minor the first that is not there
+ *   yet; with one, an existing device is taken again, for its front end may wait there.
+ * - a character device's path, whose name ends with its minor;
+ * - `auto`: as TAPDISK_TS_DEVICE says; else the given minor in the usual places; else a new ring of
+ *   the blktap2 module.
+ * @throws TapdiskError DEVICE_OPTION_INVALID, DEVICE_MINOR_MISSING, DEVICE_MINORS_EXHAUSTED, and
+ * those of the device's kind
+ */
+export function chooseDevice(
+  device: string,
+  minor: number | undefined,
+  env: Readonly<Record<string, string | undefined>>,
+): AttachDevice {
+  if (minor !== undefined && !(Number.isInteger(minor) && minor >= 0 && minor <= MINOR_MAX)) {
+    throw new TapdiskError(
+      'DEVICE_OPTION_INVALID',
+      `${minor} is no minor number that the tapdisk pipes can carry; use 0 to ${MINOR_MAX}.`,
+    );
+  }
+  if (device !== 'auto') return named(device, minor);
+  const template = env[DEVICE_TEMPLATE_VARIABLE] ?? '';
+  if (template !== '') return fromTemplate(template, minor);
+  if (minor !== undefined) return { minor, template: null, undo: nothingToUndo };
+  return allocated();
+}
+
+function named(device: string, minor: number | undefined): AttachDevice {
+  const { kind, path: place } = parseRingLocation(device);
+  if (place === '' || place.includes('%')) {
+    throw new TapdiskError(
+      'DEVICE_OPTION_INVALID',
+      `${JSON.stringify(device)} is no device; use shm:DIRECTORY, a device's path, or auto.`,
+    );
+  }
+  if (kind === 'shm') return standIn(path.join(path.resolve(place), 'blktap%d'), minor);
+  const match = /^(\/.*[^0-9])([0-9]{1,3})$/.exec(place);
+  const number = Number(match?.[2]);
+  if (match === null || number > MINOR_MAX || (minor !== undefined && minor !== number)) {
+    throw new TapdiskError(
+      'DEVICE_OPTION_INVALID',
+      `${JSON.stringify(device)} must be an absolute path that ends with the device's minor ` +
+        `number (0 to ${MINOR_MAX}), such as /dev/xen/blktap3.`,
+    );
+  }
+  return { minor: number, template: `${match[1]}%d`, undo: nothingToUndo };
+}
+
+function fromTemplate(template: string, minor: number | undefined): AttachDevice {
+  const { kind, path: place } = parseRingLocation(template);
+  if (kind === 'shm' && place.startsWith('/') && place.split('%d').length === 2) {
+    return standIn(place, minor);
+  }
+  if (minor === undefined) throw minorMissing(`${DEVICE_TEMPLATE_VARIABLE} is ${template}`);
+  return { minor, template, undo: nothingToUndo };
+}
+
+function standIn(placeTemplate: string, wanted: number | undefined): AttachDevice {
+  const template = `shm:${placeTemplate}`;
+  for (let minor = wanted ?? 0; minor <= (wanted ?? MINOR_MAX); minor++) {
+    const place = placeTemplate.replace('%d', String(minor));
+    try {
+      ShmDevice.create(place, BLKTAP_GEOMETRY);
+      return { minor, template, undo: () => ShmDevice.remove(place) };
+    } catch (error) {
+      if (!(error instanceof TapdiskError) || error.code !== 'SHM_DEVICE_EXISTS') throw error;
+    }
+  }
+  if (wanted !== undefined) return { minor: wanted, template, undo: nothingToUndo };
+  throw new TapdiskError(
+    'DEVICE_MINORS_EXHAUSTED',
+    `All stand-in devices up to ${placeTemplate.replace('%d', String(MINOR_MAX))} exist; ` +
+      `remove those that nobody uses.`,
+  );
+}
+
+function allocated(): AttachDevice {
+  if (CONTROL_NODES.every((node) => linuxSyscalls.characterDevice(node) === undefined)) {
+    throw minorMissing('This kernel has no blktap2 module that would allocate one');
+  }
+  const { minor } = allocateTap(linuxSyscalls);
+  const undo = (): void => void freeTap(linuxSyscalls, minor);
+  if (minor <= MINOR_MAX) return { minor, template: null, undo };
+  undo();
+  throw new TapdiskError(
+    'DEVICE_MINORS_EXHAUSTED',
+    `The kernel gave minor ${minor}, and the tapdisk pipes carry none above ${MINOR_MAX}; ` +
+      `free rings that nobody uses.`,
+  );
+}
+
+function minorMissing(why: string): TapdiskError {
+  return new TapdiskError(
+    'DEVICE_MINOR_MISSING',
+    `${why}: name the device with --minor, or use --device shm:DIRECTORY for a stand-in.`,
+  );
+}
+
+function nothingToUndo(): void {
+  return;
+}
