@@ -1,5 +1,5 @@
 /** What a command is: its words, its options, its examples and what it does. */
-import type { Argv } from 'yargs';
+import type { ArgumentsCamelCase, Argv } from 'yargs';
 import type { CommandIo } from './io';
 import type { Output } from './output';
 
@@ -20,7 +20,7 @@ export interface CommandDefinition<Options> {
   readonly examples: readonly [Example, ...Example[]];
   options(yargs: Argv): Argv<Options>;
   /** Resolves to the exit code, or to nothing for 0. Refusals are thrown as TapdiskError. */
-  run(options: Options, context: CommandContext): Promise<number | void>;
+  run(options: ArgumentsCamelCase<Options>, context: CommandContext): Promise<number | void>;
 }
 
 /** A command whose options' type has been checked and forgotten, so that a list can hold it. */

@@ -1,6 +1,7 @@
 /** Completes a command line's last word: commands, options, pools and volumes. */
 import yargs from 'yargs/yargs';
 import { poolsDirectory } from '../pool/config-directory';
+import { openPool } from '../pool/open-pool';
 import { listPoolNames } from '../pool/pool-config';
 import type { Command, CommandGroup } from './command';
 import type { CommandIo } from './io';
@@ -11,6 +12,7 @@ export type Candidates = (io: CommandIo) => Promise<readonly string[]>;
 /** What a positional of this name holds, in every command; of others the shell completes files. */
 const CANDIDATES_BY_POSITIONAL: Readonly<Record<string, Candidates>> = {
   pool: poolNames,
+  volume: volumeAddresses,
 };
 
 const GLOBAL_OPTIONS = ['json', 'help'];
@@ -70,11 +72,27 @@ function optionsOf(command: Command, positionals: readonly string[]): string[] {
   const parser = command.options(yargs()) as unknown as {
     getOptions(): { key: Record<string, unknown> };
   };
-  return [...Object.keys(parser.getOptions().key), ...GLOBAL_OPTIONS]
-    .filter((key) => !positionals.includes(key) && key !== 'version')
+  // yargs brings --help and --version along, and one-letter aliases.
+  return [...new Set([...Object.keys(parser.getOptions().key), ...GLOBAL_OPTIONS])]
+    .filter((key) => !positionals.includes(key) && key !== 'version' && key.length > 1)
     .map((key) => `--${key}`);
 }
 
 async function poolNames(io: CommandIo): Promise<readonly string[]> {
   return listPoolNames(poolsDirectory(io.env));
+}
+
+/** A pool that cannot be opened has no candidates; the command itself will say why. */
+async function volumeAddresses(io: CommandIo): Promise<readonly string[]> {
+  const addresses: string[] = [];
+  for (const name of await poolNames(io)) {
+    try {
+      const pool = await openPool(name, { env: io.env });
+      for (const volume of await pool.coordination.names()) addresses.push(`${name}/${volume}`);
+      await pool.close();
+    } catch {
+      addresses.push(`${name}/`);
+    }
+  }
+  return addresses;
 }

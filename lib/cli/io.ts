@@ -10,6 +10,8 @@ export interface CommandIo {
   ask(question: string): Promise<string>;
   /** True where a person sits at both ends: standard input and standard error are terminals. */
   readonly isInteractive: boolean;
+  /** Where a progress bar may be drawn: standard error where it is a terminal, else null. */
+  readonly progressStream: NodeJS.WritableStream | null;
   /** Width of the output in characters. */
   readonly columns: number;
   readonly env: Readonly<Record<string, string | undefined>>;
@@ -30,6 +32,7 @@ export function processIo(): CommandIo {
     err: (text) => void process.stderr.write(text),
     ask: askTerminal,
     isInteractive: process.stdin.isTTY === true && process.stderr.isTTY === true,
+    progressStream: process.stderr.isTTY === true ? process.stderr : null,
     columns: Math.min(process.stdout.columns ?? COLUMNS_DEFAULT, COLUMNS_MAX),
     env: process.env,
   };

@@ -1,6 +1,6 @@
 /** The admin's command line: finds the command, runs it, turns its end into an exit code. */
 import yargs from 'yargs/yargs';
-import type { Argv } from 'yargs';
+import type { ArgumentsCamelCase, Argv } from 'yargs';
 import { TapdiskError } from '../errors';
 import type { Command, CommandGroup } from './command';
 import { commands } from './commands';
@@ -16,7 +16,7 @@ const EXIT_CODES_TEXT =
 
 interface Chosen {
   readonly command: Command;
-  readonly options: Record<string, unknown>;
+  readonly options: ArgumentsCamelCase;
 }
 
 /**
@@ -53,7 +53,7 @@ function parse(argv: readonly string[], io: CommandIo): Chosen | null {
   return chosen;
 }
 
-type Choose = (command: Command, options: Record<string, unknown>) => void;
+type Choose = (command: Command, options: ArgumentsCamelCase) => void;
 
 function buildParser(io: CommandIo, choose: Choose): Argv {
   const parser = yargs()
@@ -99,7 +99,7 @@ function addCommand(parser: Argv, command: Command, choose: Choose): void {
       for (const [line, purpose] of command.examples) inner.example(line, purpose);
       return command.options(inner);
     },
-    (options) => choose(command, options as Record<string, unknown>),
+    (options) => choose(command, options),
   );
 }
 

@@ -15,6 +15,7 @@ import type { PoolSetting } from './open-pool';
 import {
   listPoolNames,
   POOL_CONFIG_VERSION,
+  readPoolConfig,
   writePoolConfig,
   type PoolConfig,
 } from './pool-config';
@@ -59,6 +60,7 @@ export async function createPool(
   const identity = isPool
     ? await adopt(directory, storeKind, existing)
     : await initialise(directory, storeKind);
+  await checkUnknown(configDirectory, identity, directory);
   const config: PoolConfig = {
     version: POOL_CONFIG_VERSION,
     uuid: identity.uuid,
@@ -67,6 +69,22 @@ export async function createPool(
   };
   await writePoolConfig(configDirectory, name, config);
   return config;
+}
+
+/** Two names for one pool would make two admins believe that each has their own. */
+async function checkUnknown(
+  configDirectory: string,
+  { uuid }: PoolIdentity,
+  directory: string,
+): Promise<void> {
+  for (const name of await listPoolNames(configDirectory)) {
+    const known = await readPoolConfig(configDirectory, name).catch(() => null);
+    if (known?.uuid !== uuid) continue;
+    throw new TapdiskError(
+      'POOL_DIRECTORY_IN_USE',
+      `${directory} is pool "${name}" already; use that one, or choose another directory`,
+    );
+  }
 }
 
 async function makeDirectory(directory: string): Promise<void> {

@@ -32,6 +32,7 @@ export async function runCommand(
       return answer;
     },
     isInteractive: setting.answers !== undefined,
+    progressStream: null,
     columns: 100,
     env: setting.env ?? {},
   };

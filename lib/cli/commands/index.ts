@@ -1,7 +1,34 @@
 /** Every command, in the order in which help shows them. */
 import type { Command, CommandGroup } from '../command';
+import { attach } from './attach';
+import { create } from './create';
+import { deleteCommand } from './delete';
+import { detach } from './detach';
+import { info } from './info';
+import { list } from './list';
+import { pause } from './pause';
+import { poolCreate } from './pool-create';
+import { poolDelete } from './pool-delete';
+import { poolInfo } from './pool-info';
 import { poolList } from './pool-list';
+import { record } from './record';
+import { resume } from './resume';
+import { stats } from './stats';
 
 export const commands: readonly (Command | CommandGroup)[] = [
-  { name: 'pool', summary: 'Create, list and delete pools', commands: [poolList] },
+  {
+    name: 'pool',
+    summary: 'Create, list and delete pools',
+    commands: [poolCreate, poolList, poolInfo, poolDelete],
+  },
+  create,
+  list,
+  info,
+  deleteCommand,
+  attach,
+  detach,
+  pause,
+  resume,
+  stats,
+  record,
 ];

@@ -1,9 +1,8 @@
 /** `tapdisk-ts pool list`: the pools that this host knows. */
-import { sentenceOf } from '../../errors';
 import { poolsDirectory } from '../../pool/config-directory';
 import { listPoolNames, readPoolConfig } from '../../pool/pool-config';
 import { defineCommand } from '../command';
-import { EXIT_OK, EXIT_REFUSED } from '../failure';
+import { EXIT_OK, EXIT_REFUSED, reportFailure } from '../failure';
 
 interface PoolRow {
   readonly name: string;
@@ -27,7 +26,7 @@ export const poolList = defineCommand({
         rows.push({ name, store: store.kind, coordination: coordination.kind, path: store.path });
       } catch (error) {
         // One bad file must not hide the other pools.
-        io.err(`tapdisk-ts: ${sentenceOf(error)}\n`);
+        reportFailure(error, output.json, io);
         exitCode = EXIT_REFUSED;
       }
     }

@@ -1,0 +1,50 @@
+/** `tapdisk-ts create`: a new, empty, thin volume. */
+import { CHUNK_BYTES_DEFAULT } from '../../coordination/limits';
+import { parseVolumeAddress } from '../../pool/address';
+import { defineCommand } from '../command';
+import { formatSize, parseSize } from '../sizes';
+import { withChangingPool } from '../with-pool';
+
+export const create = defineCommand({
+  usage: 'create <volume>',
+  summary: 'Create a volume; it reads as zeros and takes space only as it is written',
+  examples: [
+    ['tapdisk-ts create main/disk1 --size 10G', 'A volume of 10 GiB in pool main'],
+    ['tapdisk-ts create main/db --size 8TiB --chunk-size 1M', 'One with smaller chunks'],
+  ],
+  options: (yargs) =>
+    yargs
+      .positional('volume', {
+        type: 'string',
+        demandOption: true,
+        describe: 'POOL/VOLUME',
+        coerce: parseVolumeAddress,
+      })
+      .option('size', {
+        type: 'string',
+        demandOption: true,
+        requiresArg: true,
+        describe: 'Size: 2097152, 512M, 10G, 1.5T, … (powers of 1024)',
+        coerce: parseSize,
+      })
+      .option('chunk-size', {
+        type: 'string',
+        requiresArg: true,
+        describe: 'Bytes of a chunk: a power of two from 64K to 64M (4M unless told)',
+        coerce: (text: string | undefined) =>
+          text === undefined ? CHUNK_BYTES_DEFAULT : parseSize(text),
+        default: '4M',
+      }),
+  run: ({ volume: { pool: poolName, volume }, size, chunkSize }, context) =>
+    withChangingPool(poolName, context, async (pool) => {
+      const record = await pool.coordination.create({
+        name: volume,
+        sizeBytes: size,
+        chunkBytes: chunkSize,
+      });
+      context.output.result(
+        { pool: poolName, ...record },
+        `created ${poolName}/${volume}: ${formatSize(size)} in chunks of ${formatSize(chunkSize)}`,
+      );
+    }),
+});

@@ -1,0 +1,43 @@
+/** `tapdisk-ts delete`: removes a volume and gives its space back. */
+import { parseVolumeAddress } from '../../pool/address';
+import { deleteVolume } from '../../pool/delete-volume';
+import { defineCommand } from '../command';
+import { confirm } from '../confirm';
+import { startProgress } from '../progress';
+import { formatSize } from '../sizes';
+import { withChangingPool } from '../with-pool';
+
+export const deleteCommand = defineCommand({
+  usage: 'delete <volume>',
+  summary: 'Delete a volume and its data',
+  examples: [
+    ['tapdisk-ts delete main/disk1', 'Asks first, on a terminal'],
+    ['tapdisk-ts delete main/disk1 --yes', 'Does not ask'],
+  ],
+  options: (yargs) =>
+    yargs
+      .positional('volume', {
+        type: 'string',
+        demandOption: true,
+        describe: 'POOL/VOLUME',
+        coerce: parseVolumeAddress,
+      })
+      .option('yes', { type: 'boolean', alias: 'y', default: false, describe: 'Do not ask' }),
+  run: ({ volume: { pool: poolName, volume }, yes }, context) =>
+    withChangingPool(poolName, context, async (pool) => {
+      const address = `${poolName}/${volume}`;
+      const { sizeBytes, frozenLayers } = await pool.coordination.read(volume);
+      await confirm(context, yes, `Delete ${address} (${formatSize(sizeBytes)}) and all its data?`);
+      const progress = startProgress(context, {
+        label: `deleting ${address}`,
+        total: frozenLayers.length + 1,
+        unit: 'layers',
+      });
+      try {
+        await deleteVolume(pool, volume, progress.update);
+      } finally {
+        progress.stop();
+      }
+      context.output.result({ deleted: address }, `deleted ${address}`);
+    }),
+});
