@@ -79,7 +79,7 @@ describe.each(ABIS)('$name', (abi: RingAbi) => {
         if (abi.name === 'blktap2') request.discardFlag = 0;
         expect(decoded).toEqual(request);
       }),
-      runs(400),
+      runs(150),
     );
   });
 
@@ -107,7 +107,7 @@ describe.each(ABIS)('$name', (abi: RingAbi) => {
           expect(seen(reused)).toEqual(seen(fresh));
         },
       ),
-      runs(300),
+      runs(100),
     );
   });
 
@@ -129,7 +129,7 @@ describe.each(ABIS)('$name', (abi: RingAbi) => {
           expect(() => abi.decodeRequest(cut, 0, request)).not.toThrow();
         },
       ),
-      runs(500),
+      runs(300),
     );
   });
 
@@ -179,7 +179,7 @@ test('an indirect page survives, up to 256 segments', () => {
       decoded.decodeIndirectSegments(page, segments.length);
       expect(decoded).toEqual(request);
     }),
-    runs(100),
+    runs(50),
   );
   const request = new RingRequest();
   expect(() => request.decodeIndirectSegments(Buffer.alloc(4096), 257)).toThrow('limit');
