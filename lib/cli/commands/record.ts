@@ -18,7 +18,7 @@ export const record = defineCommand({
       .option('output', { type: 'string', requiresArg: true, describe: 'Trace file to make' })
       .option('payload', {
         choices: PAYLOADS,
-        default: 'hash',
+        default: PAYLOADS[0],
         requiresArg: true,
         describe: 'Keep of the data a hash, or all of it',
       })
