@@ -38,3 +38,9 @@ export const FALLBACK_EVENTS_MAX = 64;
 
 /** When entries that the kernel refused for want of memory are offered again. */
 export const URING_RETRY_MS = 1;
+
+/** Locked memory that `doctor` wants: a 64 MiB data area. With less, memory stays unregistered. */
+export const LOCKED_BYTES_WANTED = 64 * 2 ** 20;
+
+/** Open files that `doctor` wants: several per layer of a long chain of snapshots. */
+export const OPEN_FILES_WANTED = 1024;

@@ -4,6 +4,7 @@ import { attach } from './attach';
 import { create } from './create';
 import { deleteCommand } from './delete';
 import { detach } from './detach';
+import { doctor } from './doctor';
 import { info } from './info';
 import { list } from './list';
 import { pause } from './pause';
@@ -31,4 +32,5 @@ export const commands: readonly (Command | CommandGroup)[] = [
   resume,
   stats,
   record,
+  doctor,
 ];

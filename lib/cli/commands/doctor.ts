@@ -1,0 +1,36 @@
+/** `tapdisk-ts doctor`: what this host offers, and what is missing for what. */
+import { resolve } from 'node:path';
+import { type HostFeature, hostFeatures } from '../../../native-bindings/host-features';
+import { defineCommand } from '../command';
+import { EXIT_OK, EXIT_REFUSED } from '../failure';
+
+export const doctor = defineCommand({
+  usage: 'doctor [directory]',
+  summary: 'Show what this host offers, and what is missing for what',
+  examples: [
+    ['tapdisk-ts doctor', 'Kernel, io_uring, limits, Xen, blktap'],
+    ['tapdisk-ts doctor /srv/pool', 'The same, and whether a pool may be there'],
+  ],
+  options: (yargs) =>
+    yargs.positional('directory', {
+      type: 'string',
+      describe: 'Directory to look at as the place of a pool; a file is made there and removed',
+    }),
+  async run({ directory }, { output }) {
+    const features = hostFeatures(directory === undefined ? undefined : resolve(directory));
+    output.table(
+      [
+        { head: 'FEATURE', text: (feature) => feature.name },
+        { head: 'HERE', text: (feature) => (feature.present ? 'yes' : 'no') },
+        { head: 'FOUND', text: foundText },
+      ],
+      features,
+    );
+    const lacking = features.some((feature) => feature.required && !feature.present);
+    return lacking ? EXIT_REFUSED : EXIT_OK;
+  },
+});
+
+function foundText(feature: HostFeature): string {
+  return feature.present ? feature.found : `${feature.found}\n  needed for ${feature.missingFor}`;
+}
