@@ -41,7 +41,7 @@ export interface AttachedVolume {
 }
 
 /** A process whose attach failed gets so long to end by itself, then SIGTERM, then SIGKILL. */
-const END_TIMEOUT_MS = 5_000;
+const END_TIMEOUT_MS = 2_000;
 const END_CHECK_INTERVAL_MS = 20;
 
 /**
