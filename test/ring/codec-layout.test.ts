@@ -199,3 +199,11 @@ test('a request of 255 segments holds the eleven that an entry has room for', ()
     expect(request).toMatchObject({ nrSegments: 255, segmentCount: 11 });
   }
 });
+
+test('an operation that is unknown goes to the ring as the number it has', () => {
+  const request = new RingRequest();
+  request.operation = OPERATION_UNKNOWN;
+  request.wireOperation = 200;
+  request.idLow = 6;
+  expectEncoded(ABI_X86_32, request, entry(ABI_X86_32, 'c8000000 06'));
+});
