@@ -1,0 +1,4 @@
+import { describeCoordination } from '../contract';
+import { makeLocalPool } from './local-pool';
+
+describeCoordination('local', makeLocalPool);
