@@ -43,6 +43,10 @@ const RECORDED_WRITE = 2;
 const DISCARD = 3;
 const FLUSH = 4;
 
+const ORDER_NONE = 0;
+const ORDER_FLUSH = 1;
+const ORDER_BARRIER = 2;
+
 /** Is told of each sector that holds what it must not. */
 export type MismatchListener = (mismatch: Mismatch) => void;
 
@@ -57,7 +61,7 @@ export class DiskModel {
   private readonly unflushed: UnflushedWrites | null;
 
   private readonly kind = new Uint8Array(REPLAY_DEPTH_MAX);
-  private readonly barrier = new Uint8Array(REPLAY_DEPTH_MAX);
+  private readonly order = new Uint8Array(REPLAY_DEPTH_MAX);
   private readonly sector = new Float64Array(REPLAY_DEPTH_MAX);
   private readonly count = new Float64Array(REPLAY_DEPTH_MAX);
   private readonly value = new Float64Array(REPLAY_DEPTH_MAX);
@@ -101,10 +105,16 @@ export class DiskModel {
     this.values[slot] = values;
   }
 
-  /** The write just started in this slot is a barrier: on disk, after all before it, when acknowledged. */
+  /** The write just started is a barrier: on disk, after all before it, when acknowledged. */
   markBarrier(slot: number): void {
-    assert(this.kind[slot] !== IDLE, 'a barrier is marked after its start');
-    this.barrier[slot] = 1;
+    assert(this.kind[slot] === WRITE || this.kind[slot] === RECORDED_WRITE, 'a barrier has begun');
+    this.order[slot] = ORDER_BARRIER;
+  }
+
+  /** The write just started is a flush that carries data: it flushes what is before it first. */
+  markFlush(slot: number): void {
+    assert(this.kind[slot] === WRITE || this.kind[slot] === RECORDED_WRITE, 'a flush has begun');
+    this.order[slot] = ORDER_FLUSH;
   }
 
   discardStarted(slot: number, sector: number, count: number): void {
@@ -126,7 +136,7 @@ export class DiskModel {
       this.mayHaveWritten(slot, kind);
       return;
     }
-    if (this.barrier[slot] === 1 || kind === FLUSH) this.unflushed?.flushedTo(this.mark[slot]);
+    if (this.order[slot] !== ORDER_NONE) this.unflushed?.flushedTo(this.mark[slot]);
     if (kind === DISCARD) this.mayHaveWritten(slot, kind);
     else if (kind !== FLUSH) this.wrote(slot, kind);
   }
@@ -140,6 +150,15 @@ export class DiskModel {
       if (this.kind[slot] !== IDLE) this.ended(slot, STATUS_ERROR);
     }
     this.unflushed?.crash(this.current);
+  }
+
+  /**
+   * The back end died, and what is in flight was sent again to its successor. As `crashed`, but
+   * those requests will still end, and until then nobody reads where they write.
+   */
+  backEndReplaced(): void {
+    this.unflushed?.crash(this.current);
+    this.mark.fill(this.unflushed?.mark ?? 0);
   }
 
   /** True while a request is in flight, reads aside. */
@@ -183,7 +202,7 @@ export class DiskModel {
     assert(this.kind[slot] === IDLE, 'a slot holds one request');
     assert(sector + count <= this.options.sectors, 'a request is within the disk');
     this.kind[slot] = kind;
-    this.barrier[slot] = 0;
+    this.order[slot] = kind === FLUSH ? ORDER_FLUSH : ORDER_NONE;
     this.sector[slot] = sector;
     this.count[slot] = count;
     this.mark[slot] = this.unflushed?.mark ?? 0;
@@ -192,12 +211,13 @@ export class DiskModel {
   private wrote(slot: number, kind: number): void {
     const sector = this.sector[slot];
     const count = this.count[slot];
+    const durable = this.order[slot] === ORDER_BARRIER;
     if (kind === WRITE) {
-      this.put(sector, count, this.value[slot], this.barrier[slot] === 1);
+      this.put(sector, count, this.value[slot], durable);
       return;
     }
     const values = this.values[slot] ?? [];
-    for (let n = 0; n < count; n++) this.put(sector + n, 1, values[n], this.barrier[slot] === 1);
+    for (let n = 0; n < count; n++) this.put(sector + n, 1, values[n], durable);
   }
 
   private put(sector: number, count: number, value: number, durable: boolean): void {

@@ -57,6 +57,9 @@ export const MODEL_PAGES_MAX = 4 * 1024 * 1024;
 /** Values that one sector may have after failures; beyond, anything is allowed there once. */
 export const MODEL_ALTERNATIVES_MAX = 64;
 
+/** Sectors that may have several values at a time; beyond, anything is allowed in one once. */
+export const MODEL_SETS_MAX = 8 * 1024 * 1024;
+
 /**
  * Acknowledged writes that no flush covers yet. Beyond it, the oldest sectors may read as anything
  * after a crash: the check grows weaker there, it never grows wrong.

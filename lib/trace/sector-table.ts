@@ -59,6 +59,13 @@ export class SectorTable {
     }
   }
 
+  /** Calls `visit` for every sector whose value is not 0. */
+  forEachSector(visit: (sector: number) => void): void {
+    this.forEachPage((first, values) => {
+      for (let n = 0; n < TABLE_PAGE_SECTORS; n++) if (values[n] !== 0) visit(first + n);
+    });
+  }
+
   /** Calls `visit` for every page that was ever set, with its own 64 values. */
   forEachPage(visit: (firstSector: number, values: Float64Array) => void): void {
     for (const [page, slot] of this.pages) {

@@ -7,6 +7,7 @@
 import { assert } from '../assert';
 import { MODEL_UNFLUSHED_MAX } from './limits';
 import { VALUE_ABSENT, VALUE_ANY } from './sector-value';
+import { SectorTable } from './sector-table';
 import { ValueTable } from './value-table';
 
 /** Columns of one write: sector, count, value, and 1 where it may have failed. */
@@ -15,6 +16,8 @@ const COLUMNS = 4;
 export class UnflushedWrites {
   /** For each sector with such writes: what survives a crash for certain. */
   private readonly durable = new ValueTable();
+  /** Sectors whose writes were dropped at the limit, and that no flush has covered since. */
+  private readonly forgotten = new SectorTable();
   private log = new Float64Array(COLUMNS * 1024);
   /** Position of the log's first and next entry since the beginning of time. */
   private first = 0;
@@ -49,25 +52,26 @@ export class UnflushedWrites {
   /** A flush that started at `mark` was acknowledged. */
   flushedTo(mark: number): void {
     assert(mark <= this.next, 'a flush covers writes of the past');
-    for (; this.first < mark; this.first++) {
-      this.forEachSector(this.first, (sector, value, maybe) => {
-        if (maybe) this.durable.allow(sector, value);
-        else this.durable.set(sector, value);
-      });
-    }
+    if (mark >= this.first) this.forgotten.clear();
+    for (; this.first < mark; this.first++) this.settle(this.first);
     if (this.first === this.next) this.durable.clear();
   }
 
   /** The back end died: `current` becomes what may be on the disk now. */
   crash(current: ValueTable): void {
-    const touched = new Set<number>();
+    const touched = new SectorTable();
     for (let entry = this.first; entry < this.next; entry++) {
       this.forEachSector(entry, (sector, value) => {
         this.durable.allow(sector, value);
-        touched.add(sector);
+        touched.set(sector, 1);
       });
     }
-    for (const sector of touched) current.copy(this.durable, sector);
+    this.forgotten.forEachSector((sector) => {
+      this.durable.set(sector, VALUE_ANY);
+      touched.set(sector, 1);
+    });
+    touched.forEachSector((sector) => current.copy(this.durable, sector));
+    this.forgotten.clear();
     this.first = this.next;
     this.durable.clear();
   }
@@ -99,8 +103,17 @@ export class UnflushedWrites {
   private forgetOldest(): void {
     const until = this.first + Math.ceil(this.limit / 2);
     for (; this.first < until; this.first++) {
-      this.forEachSector(this.first, (sector) => this.durable.set(sector, VALUE_ANY));
+      this.settle(this.first);
+      this.forEachSector(this.first, (sector) => this.forgotten.set(sector, 1));
     }
+  }
+
+  /** The entry's write is as durable as what was before it. */
+  private settle(entry: number): void {
+    this.forEachSector(entry, (sector, value, maybe) => {
+      if (maybe) this.durable.allow(sector, value);
+      else this.durable.set(sector, value);
+    });
   }
 
   private forEachSector(

@@ -1,5 +1,5 @@
 /** What each sector of a disk may hold: one value, or one of several. */
-import { MODEL_ALTERNATIVES_MAX } from './limits';
+import { MODEL_ALTERNATIVES_MAX, MODEL_SETS_MAX } from './limits';
 import { SectorTable } from './sector-table';
 import { VALUE_ABSENT, VALUE_ANY, VALUE_SET, VALUE_UNHEARD } from './sector-value';
 
@@ -34,6 +34,8 @@ export class ValueTable {
       this.set(sector, VALUE_ANY);
     } else if (before === VALUE_SET) {
       this.widen(sector, value);
+    } else if (this.sets.size >= MODEL_SETS_MAX) {
+      this.table.set(sector, VALUE_ANY);
     } else {
       this.sets.set(sector, [before === VALUE_ABSENT ? VALUE_UNHEARD : before, value]);
       this.table.set(sector, VALUE_SET);
