@@ -67,7 +67,7 @@ export interface IoEngine {
 
   /**
    * Lets the kernel keep an area's pages at hand, which makes transfers cheaper; where it may
-   * not, nothing changes. Only for memory with an address whose pages stay the same: never for a
+   * not (pages of a file on a disk; too little locked memory), nothing changes. Only for memory with an address whose pages stay the same: never for a
    * blktap device's, whose pages the kernel exchanges with every request.
    */
   registerMemory(memory: EngineMemory): void;
