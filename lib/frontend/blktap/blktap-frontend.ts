@@ -147,6 +147,7 @@ export class BlktapFrontend implements Frontend {
         if (this.pausedByKernel) this.resumeForKernel();
         return;
       case MESSAGE_CLOSE:
+        if (this.closeAsked) return;
         this.closeAsked = true;
         this.events.onCloseAsked();
         return;
