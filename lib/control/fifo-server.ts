@@ -10,6 +10,7 @@ import {
   decodeMessage,
   describeMessage,
   encodeMessage,
+  malformedMessage,
   type ControlMessage,
   type DataModel,
   type NewDeviceMessage,
@@ -59,7 +60,7 @@ export class FifoServer {
       direction: 'toTapdisk',
       sink: {
         message: (bytes) => this.received(bytes),
-        refused: (reason, header) => this.refused(reason, header),
+        refused: (reason, header) => this.refused(malformedMessage(reason), header),
         failed: (error) => this.linkFailed(error),
       },
       ...(options.partialTimeoutMs !== undefined && { partialTimeoutMs: options.partialTimeoutMs }),
@@ -80,7 +81,7 @@ export class FifoServer {
       message = decodeMessage(bytes, 'toTapdisk');
     } catch (error) {
       const header = { driverType: bytes.readUInt16LE(4), cookie: bytes.readUInt16LE(6) };
-      this.refused(sentenceOf(error), { type: bytes.readUInt16LE(0), ...header });
+      this.refused(error, { type: bytes.readUInt16LE(0), ...header });
       return;
     }
     if (message.name === 'PID') {
@@ -195,12 +196,13 @@ export class FifoServer {
 
   /** A message that cannot be read is still answered where its kind is known, to spare the wait. */
   private refused(
-    reason: string,
+    error: unknown,
     header: { type: number; driverType: number; cookie: number } | null,
   ): void {
-    this.log.warn({ ...header }, `message refused: ${reason}`);
+    this.log.warn({ ...header }, sentenceOf(error));
     if (header === null) return;
     const { driverType, cookie } = header;
+    this.options.failures?.record(cookie, error);
     const name = describeMessage(header.type, 'toTapdisk')?.name;
     if (name === 'PARAMS') this.answer({ name: 'IMG_FAIL', driverType, cookie });
     if (name === 'NEWDEV') this.answer({ name: 'NEWDEV_FAIL', driverType, cookie });

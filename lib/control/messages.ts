@@ -190,14 +190,15 @@ function fieldRange(name: MessageName, field: string, value: string): TapdiskErr
  * @throws TapdiskError MESSAGE_MALFORMED for an unknown type, a wrong length or a bad path.
  */
 export function decodeMessage(bytes: Buffer, direction: Direction): ControlMessage {
-  if (bytes.length < HEADER_BYTES) throw malformed(`${bytes.length} bytes are no whole header`);
+  if (bytes.length < HEADER_BYTES)
+    throw malformedMessage(`${bytes.length} bytes are no whole header`);
   const type = bytes.readUInt16LE(0);
   const row = describeMessage(type, direction);
-  if (row === undefined) throw malformed(`type ${type} is not one of ours`);
+  if (row === undefined) throw malformedMessage(`type ${type} is not one of ours`);
   const lengths = lengthsOf(row.payload);
   const fits = lengths === null ? bytes.length > HEADER_BYTES : lengths.includes(bytes.length);
   if (!fits || bytes.length > MESSAGE_BYTES_MAX) {
-    throw malformed(`${row.name} cannot have ${bytes.length} bytes`);
+    throw malformedMessage(`${row.name} cannot have ${bytes.length} bytes`);
   }
   const address = { driverType: bytes.readUInt16LE(4), cookie: bytes.readUInt16LE(6) };
   switch (row.name) {
@@ -216,11 +217,11 @@ export function decodeMessage(bytes: Buffer, direction: Direction): ControlMessa
 
 function decodePath(bytes: Buffer): string {
   const end = bytes.indexOf(0, HEADER_BYTES);
-  if (end < 0) throw malformed('the path of PARAMS has no end');
+  if (end < 0) throw malformedMessage('the path of PARAMS has no end');
   try {
     return new TextDecoder('utf-8', { fatal: true }).decode(bytes.subarray(HEADER_BYTES, end));
   } catch {
-    throw malformed('the path of PARAMS is not UTF-8');
+    throw malformedMessage('the path of PARAMS is not UTF-8');
   }
 }
 
@@ -229,12 +230,13 @@ function decodeImage(bytes: Buffer): { sectors: number; sectorSize: number; info
   const sectors = Number(bytes.readBigUInt64LE(16));
   const sectorSize = lp64 ? Number(bytes.readBigUInt64LE(24)) : bytes.readUInt32LE(24);
   if (!Number.isSafeInteger(sectors) || !Number.isSafeInteger(sectorSize)) {
-    throw malformed('the size in IMG is beyond 2^53');
+    throw malformedMessage('the size in IMG is beyond 2^53');
   }
   return { sectors, sectorSize, info: bytes.readUInt32LE(lp64 ? 32 : 28) };
 }
 
-function malformed(what: string): TapdiskError {
+/** The refusal of a message, for the reason given without its full stop. */
+export function malformedMessage(what: string): TapdiskError {
   return new TapdiskError(
     'MESSAGE_MALFORMED',
     `A message on the tapdisk pipe is refused: ${what}.`,

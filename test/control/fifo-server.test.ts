@@ -182,7 +182,7 @@ describe('failures', () => {
     const { ctl, logged } = setup();
     ctl.write(`0b00 1400 0000 0700 ${HEAP} 00000000 ${PID}`);
     expect(await ctl.read(20)).toBe(PID_ANSWER);
-    expect(logged).toEqual(['message refused: unknown type 11']);
+    expect(logged).toEqual(['A message on the tapdisk pipe is refused: unknown type 11.']);
   });
 
   test('a message that breaks off is given up after its deadline', async () => {
@@ -195,9 +195,10 @@ describe('failures', () => {
   });
 
   test('a path without end is IMG_FAIL', async () => {
-    const { ctl, host } = setup();
+    const { ctl, host, failures } = setup();
     ctl.write(`0100 1400 0000 0700 00 00000000000000 61616161`);
     expect((await ctl.read(16)).slice(0, 4)).toBe('0300');
+    expect(failures.list()).toMatchObject([{ cookie: 7, code: 'MESSAGE_MALFORMED' }]);
     expect(host.calls).toEqual([]);
   });
 });
