@@ -190,8 +190,9 @@ function fieldRange(name: MessageName, field: string, value: string): TapdiskErr
  * @throws TapdiskError MESSAGE_MALFORMED for an unknown type, a wrong length or a bad path.
  */
 export function decodeMessage(bytes: Buffer, direction: Direction): ControlMessage {
-  if (bytes.length < HEADER_BYTES)
+  if (bytes.length < HEADER_BYTES) {
     throw malformedMessage(`${bytes.length} bytes are no whole header`);
+  }
   const type = bytes.readUInt16LE(0);
   const row = describeMessage(type, direction);
   if (row === undefined) throw malformedMessage(`type ${type} is not one of ours`);
