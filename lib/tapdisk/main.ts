@@ -1,9 +1,9 @@
 /** A tapdisk process, from its two FIFOs to its end. */
 import { Failures } from '../control/failures';
 import { dataModelOf, FifoServer } from '../control/fifo-server';
-import { createLog } from '../control/log';
+import { createLog, type Log } from '../control/log';
 import { handleSignals } from '../control/signals';
-import { SocketServer } from '../control/socket-server';
+import { SocketServer, type SocketServerOptions } from '../control/socket-server';
 import { sentenceOf } from '../errors';
 import { TapdiskProcess } from './tapdisk-process';
 
@@ -11,10 +11,22 @@ const EXIT_OK = 0;
 /** A disk could not be closed in order at the end. */
 const EXIT_NOT_CLOSED = 1;
 
+/** A toolstack's guest needs its disk more than an admin the socket: without one we serve too. */
+async function listen(
+  options: SocketServerOptions & { readonly log: Log },
+): Promise<SocketServer | null> {
+  try {
+    return await SocketServer.listen(options);
+  } catch (error) {
+    options.log.error({}, `no control socket: ${sentenceOf(error)}`);
+    return null;
+  }
+}
+
 /**
  * Serves until the last disk is closed, or a signal asks for the end; resolves to the exit code.
  *
- * @throws TapdiskError CONTROL_FIFO_OPEN, CONTROL_NOT_FIFO, and those of SocketServer.listen
+ * @throws TapdiskError CONTROL_FIFO_OPEN, CONTROL_NOT_FIFO
  */
 export async function serveFifos(readFifo: string, writeFifo: string): Promise<number> {
   const log = createLog();
@@ -22,7 +34,7 @@ export async function serveFifos(readFifo: string, writeFifo: string): Promise<n
   const tapdisk = new TapdiskProcess(log, () => fifos.endIfUnused('last disk detached'));
   let end: (reason: string) => void = () => {};
   const ended = new Promise<string>((resolve) => (end = resolve));
-  const socket = await SocketServer.listen({ admin: tapdisk, failures, log });
+  const socket = await listen({ admin: tapdisk, failures, log });
   const fifos = new FifoServer({
     readFifo,
     writeFifo,
@@ -38,7 +50,7 @@ export async function serveFifos(readFifo: string, writeFifo: string): Promise<n
     end,
     log,
   });
-  log.info({ readFifo, writeFifo, socket: socket.path }, 'serving');
+  log.info({ readFifo, writeFifo, socket: socket?.path }, 'serving');
   const reason = await ended;
   let exitCode = EXIT_OK;
   try {
@@ -49,7 +61,7 @@ export async function serveFifos(readFifo: string, writeFifo: string): Promise<n
   }
   forgetSignals();
   await fifos.close();
-  await socket.close();
+  await socket?.close();
   log.info({ exitCode }, `ending: ${reason}`);
   return exitCode;
 }
