@@ -148,7 +148,7 @@ export class Replayer implements ReplayListener {
     try {
       do {
         this.pumpAgain = false;
-        if (this.submitSome()) this.target.kick();
+        this.submitSome();
       } while (this.pumpAgain);
     } catch (error) {
       this.failure ??= error;
@@ -159,21 +159,26 @@ export class Replayer implements ReplayListener {
     this.endIfDone();
   }
 
-  /** Submits what may go out now; true where there was something. */
-  private submitSome(): boolean {
+  /** Submits what may go out now, and hands it over even where a later request is refused. */
+  private submitSome(): void {
     let submitted = false;
-    while (this.freeSlots.length > 0 && this.goneAtMs === 0 && this.nextPiece()) {
-      const { splitter } = this;
-      if (this.ranges.conflicts(splitter.sector, splitter.sectorCount, splitter.writes)) {
-        if (!this.headWaited) this.conflictsWaited++;
-        this.headWaited = true;
-        break;
+    try {
+      while (this.freeSlots.length > 0 && this.goneAtMs === 0 && this.nextPiece()) {
+        if (this.headMustWait()) break;
+        this.submitPiece(this.freeSlots.pop() as number);
+        submitted = true;
       }
-      this.headWaited = false;
-      this.submitPiece(this.freeSlots.pop() as number);
-      submitted = true;
+    } finally {
+      if (submitted) this.target.kick();
     }
-    return submitted;
+  }
+
+  private headMustWait(): boolean {
+    const { sector, sectorCount, writes } = this.splitter;
+    const waits = this.ranges.conflicts(sector, sectorCount, writes);
+    if (waits && !this.headWaited) this.conflictsWaited++;
+    this.headWaited = waits;
+    return waits;
   }
 
   /** Makes the splitter hold the next ring request; false where none is due now. */
