@@ -6,6 +6,7 @@ import { processUsage } from './process-usage';
 import type { Load, Sample } from './sample';
 
 const SECTOR_BYTES = 512;
+const FILL_BLOCK_BYTES = 32 * 1024;
 
 export class RingLoad {
   private guest!: ShmGuest;
@@ -62,8 +63,8 @@ export class RingLoad {
 
   /** Writes every sector once, so that no later write is a chunk's first. */
   async fill(pid: number): Promise<void> {
-    const blockBytes = this.guest.sectorsMax * SECTOR_BYTES;
-    this.left = Math.ceil(this.sectors / this.guest.sectorsMax);
+    const blockBytes = FILL_BLOCK_BYTES;
+    this.left = (this.sectors * SECTOR_BYTES) / blockBytes;
     const load: Load = {
       operation: 'write',
       pattern: 'sequential',
