@@ -1,0 +1,38 @@
+/** Random requests, kills, power cuts and snapshots against the reference disk. */
+import { firstSeed } from './doubles/random';
+import { runRandomDisk, type Tally } from './doubles/random-disk';
+import type { Faults } from './doubles/schedule';
+
+/** Far more than it takes; other work on the machine is no failure. */
+jest.setTimeout(120_000);
+
+const SEEDS = Number(process.env.SEEDS ?? 8);
+const STEPS = 1000;
+const ENOSPC = 28;
+const EIO = 5;
+
+async function runSeeds(faults?: Faults): Promise<Tally> {
+  const sum = { requests: 0, kills: 0, powerCuts: 0, snapshots: 0, copiedChunks: 0, failures: 0 };
+  for (let seed = firstSeed(); seed < firstSeed() + SEEDS; seed++) {
+    const tally = await runRandomDisk({ seed, steps: STEPS, ...(faults && { faults }) });
+    for (const key of Object.keys(sum) as (keyof Tally)[]) sum[key] += tally[key];
+  }
+  return sum;
+}
+
+test('what was acknowledged reads back, and what was flushed survives a power cut', async () => {
+  const tally = await runSeeds();
+  expect(tally.failures).toBe(0);
+  for (const count of Object.values({ ...tally, failures: 1 })) expect(count).toBeGreaterThan(0);
+});
+
+test.each<Faults>([
+  { kind: 'write', probability: 0.1, errno: ENOSPC },
+  { kind: 'read', probability: 0.1, errno: EIO },
+  { kind: 'punch', probability: 0.1, errno: EIO },
+  { kind: 'commit', probability: 0.2, errno: EIO },
+  { kind: 'sync', probability: 0.2, errno: EIO },
+])('a $kind that fails in the middle harms nothing else', async (faults) => {
+  const tally = await runSeeds(faults);
+  expect(tally.failures).toBeGreaterThan(0);
+});
