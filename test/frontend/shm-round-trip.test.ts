@@ -63,6 +63,34 @@ test.each([
   await roundTrip(directory, () => disk.disk);
 });
 
+test('segments of any shape go to their places in the pages', async () => {
+  const directory = makeDevice();
+  const disk = new FakeBlockDevice();
+  serveHere(directory, disk);
+  const statuses: number[] = [];
+  const guest = await ShmGuest.open(directory, { completed: (_, status) => statuses.push(status) });
+  opened.push(guest);
+  const slot = guest.acquireSlot();
+  guest.slotMemory(slot).fill('a', 512, 1024);
+  guest.slotMemory(slot).fill('b', 4096 + 7 * 512, 8192);
+  const first = Uint8Array.of(1, 7, 0);
+  guest.submitShaped(slot, BLKIF_OP_WRITE, 3, 2, first, Uint8Array.of(1, 7, 0));
+  guest.push();
+  while (statuses.length < 1) await nextTurn();
+  expect(disk.disk.toString('latin1', 1536, 2560)).toBe('a'.repeat(512) + 'b'.repeat(512));
+  guest.submitShaped(slot, BLKIF_OP_WRITE, 3, 1, first, Uint8Array.of(0));
+  guest.push();
+  while (statuses.length < 2) await nextTurn();
+  expect(statuses).toEqual([0, -1]);
+});
+
+test('a guest is told what is served', async () => {
+  const directory = makeDevice();
+  serveHere(directory, new FakeBlockDevice({ sectors: 777, readOnly: true }));
+  const { guest } = await guestOf(directory);
+  expect([guest.sectors, guest.readOnly]).toEqual([777, true]);
+});
+
 test('data, flushes and discards go to another process and back', async () => {
   const directory = makeDevice(LARGE);
   const diskPath = join(directory, '../disk');

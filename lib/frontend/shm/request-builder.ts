@@ -1,4 +1,4 @@
-/** Makes ring requests whose data lies in a slot's own pages of a stand-in device. */
+/** Makes ring requests of what a slot table holds; their data lies in the slot's own pages. */
 import { assert } from '../../assert';
 import {
   BLKIF_OP_DISCARD,
@@ -7,57 +7,49 @@ import {
   BLKIF_OP_WRITE,
   PAGE_BYTES,
   RingRequest,
-  SECTORS_PER_PAGE,
   SEGMENTS_PER_REQUEST_MAX,
 } from '../../ring';
 import type { ShmGeometry } from './shm-geometry';
+import type { SlotTable } from './slot-table';
 
-/** Data begins at the first byte of the slot's pages; an indirect page is the last of them. */
+/** Segment s lies in the slot's page s; an indirect page is the last of the slot's. */
 export class RequestBuilder {
-  /** Most sectors that one request can move. */
-  readonly sectorsMax: number;
   private readonly request = new RingRequest();
 
   /** `data`: the whole data area. */
   constructor(
     private readonly geometry: ShmGeometry,
     private readonly data: Buffer,
-  ) {
-    const segments = Math.max(SEGMENTS_PER_REQUEST_MAX, geometry.indirectSegmentsMax);
-    this.sectorsMax = segments * SECTORS_PER_PAGE;
-  }
+  ) {}
 
-  /** The request of a slot; the same object each time. `operation`: BLKIF_OP_READ to _DISCARD. */
-  build(slot: number, operation: number, sector: number, sectorCount: number): RingRequest {
+  /** The request of a slot; the same object each time. */
+  build(slot: number, table: SlotTable): RingRequest {
     const { request } = this;
+    const operation = table.operation[slot];
     request.operation = operation;
     request.idLow = slot;
     request.idHigh = 0;
     request.handle = 0;
-    request.sector = sector;
-    request.nrSectors = 0;
+    request.sector = table.sector[slot];
+    request.nrSectors = operation === BLKIF_OP_DISCARD ? table.sectorCount[slot] : 0;
     request.discardFlag = 0;
-    request.nrSegments = 0;
-    request.segmentCount = 0;
-    if (operation === BLKIF_OP_DISCARD) request.nrSectors = sectorCount;
-    else this.addSegments(slot, sectorCount);
+    this.addSegments(slot, table);
     if (request.segmentCount > SEGMENTS_PER_REQUEST_MAX) this.makeIndirect(slot, operation);
     return request;
   }
 
-  private addSegments(slot: number, sectorCount: number): void {
+  private addSegments(slot: number, table: SlotTable): void {
     const { request } = this;
-    assert(sectorCount >= 0 && sectorCount <= this.sectorsMax, 'a request fits its slot');
+    const segments = table.segmentCount[slot];
     const page = slot * this.geometry.dataPagesPerSlot;
-    let left = sectorCount;
-    let segment = 0;
-    for (; left > 0; segment++, left -= SECTORS_PER_PAGE) {
+    const at = slot * table.segmentsMax;
+    for (let segment = 0; segment < segments; segment++) {
       request.gref[segment] = page + segment;
-      request.firstSect[segment] = 0;
-      request.lastSect[segment] = Math.min(left, SECTORS_PER_PAGE) - 1;
+      request.firstSect[segment] = table.segmentFirst[at + segment];
+      request.lastSect[segment] = table.segmentLast[at + segment];
     }
-    request.nrSegments = segment;
-    request.segmentCount = segment;
+    request.nrSegments = segments;
+    request.segmentCount = segments;
   }
 
   private makeIndirect(slot: number, operation: number): void {

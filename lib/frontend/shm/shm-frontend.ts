@@ -140,7 +140,8 @@ export class ShmFrontend implements Frontend {
     this.session = session;
     this.stopped = null;
     // Before the ring is touched: whoever comes after our death must know that it was.
-    this.side.announce(session, 'connected');
+    const { sectors, readOnly } = this.blockDevice;
+    this.side.announce(session, 'connected', { sectors, readOnly });
     this.server = new RingServer(this.ringDevice(), this.blockDevice, {
       counters: this.counters,
       onStopped: (reason) => this.ringStopped(reason),

@@ -7,11 +7,14 @@ import type { Mapping } from '../../../native-bindings/mapping';
 import { assert } from '../../assert';
 import { TapdiskError } from '../../errors';
 import {
+  BLKIF_OP_DISCARD,
   FrontRing,
   initialiseSharedRing,
   PAGE_BYTES,
   RingResponse,
   SECTOR_BYTES,
+  SECTORS_PER_PAGE,
+  SEGMENTS_PER_REQUEST_MAX,
 } from '../../ring';
 import {
   BACK_END_LIVENESS_INTERVAL_MS,
@@ -23,7 +26,7 @@ import { RequestBuilder } from './request-builder';
 import { ShmDevice } from './shm-device';
 import { ShmDoorbell } from './shm-doorbell';
 import { shmAbi, shmDataPages, shmSlots } from './shm-geometry';
-import { isTaken, readState, ShmSide } from './shm-side';
+import { isTaken, readState, type ServedDisk, ShmSide } from './shm-side';
 import { SlotTable } from './slot-table';
 
 export interface ShmGuestEvents {
@@ -51,6 +54,7 @@ export class ShmGuest {
   private readonly table: SlotTable;
   private readonly builder: RequestBuilder;
   private readonly response = new RingResponse();
+  private disk: ServedDisk = { sectors: 0, readOnly: false };
   private ring: FrontRing;
   private session = 0;
   private lost = false;
@@ -108,13 +112,23 @@ export class ShmGuest {
       dataOffset + shmDataPages(geometry) * PAGE_BYTES,
     );
     this.builder = new RequestBuilder(geometry, this.data);
-    this.sectorsMax = this.builder.sectorsMax;
+    const segmentsMax = Math.max(SEGMENTS_PER_REQUEST_MAX, geometry.indirectSegmentsMax);
+    this.sectorsMax = segmentsMax * SECTORS_PER_PAGE;
     const slotBytes = geometry.dataPagesPerSlot * PAGE_BYTES;
     this.slotViews = Array.from({ length: this.slots }, (_, slot) =>
       this.data.subarray(slot * slotBytes, slot * slotBytes + this.sectorsMax * SECTOR_BYTES),
     );
-    this.table = new SlotTable(this.slots);
+    this.table = new SlotTable(this.slots, segmentsMax);
     this.ring = this.newRing();
+  }
+
+  /** Size of the disk, as the back end says. */
+  get sectors(): number {
+    return this.disk.sectors;
+  }
+
+  get readOnly(): boolean {
+    return this.disk.readOnly;
   }
 
   /** Requests submitted and not answered. */
@@ -152,7 +166,27 @@ export class ShmGuest {
    * lies from the first byte of the slot's memory. Without a back end it waits for one.
    */
   submit(slot: number, operation: number, sector: number, sectorCount: number): void {
-    this.table.submit(slot, operation, sector, sectorCount);
+    if (operation === BLKIF_OP_DISCARD) {
+      this.table.submitBare(slot, operation, sector, sectorCount);
+    } else {
+      this.table.submitPacked(slot, operation, sector, sectorCount);
+    }
+    if (!this.lost) this.put(slot);
+  }
+
+  /**
+   * As `submit`, with segments of any shape: segment s covers the sectors first[s] to last[s] of
+   * the slot's page s. Not for a discard.
+   */
+  submitShaped(
+    slot: number,
+    operation: number,
+    sector: number,
+    segments: number,
+    first: Uint8Array,
+    last: Uint8Array,
+  ): void {
+    this.table.submitShaped(slot, operation, sector, segments, first, last);
     if (!this.lost) this.put(slot);
   }
 
@@ -224,9 +258,12 @@ export class ShmGuest {
     await sleep(SHM_HANDSHAKE_POLL_MS);
   }
 
+  /** Whether a back end is on our ring; learns what it serves. */
   private isServed(): boolean {
     const back = readState(this.device, 'back');
-    return back?.state === 'connected' && back.session === this.session;
+    if (back?.state !== 'connected' || back.session !== this.session) return false;
+    if (back.disk !== undefined) this.disk = back.disk;
+    return true;
   }
 
   /** No back end is on the ring now, nor will one be before it reads 'connected'. */
@@ -244,9 +281,7 @@ export class ShmGuest {
   }
 
   private put(slot: number): void {
-    const { operation, sector, sectorCount } = this.table;
-    const request = this.builder.build(slot, operation[slot], sector[slot], sectorCount[slot]);
-    const room = this.ring.put(request);
+    const room = this.ring.put(this.builder.build(slot, this.table));
     assert(room || this.ring.stopped !== null, 'a ring has room for each of its slots');
   }
 
@@ -269,8 +304,9 @@ export class ShmGuest {
 
   /** A back end that waits at our session, or beyond, will not touch the ring as it is. */
   private followBackEnd(): void {
+    if (this.isClosed || this.isServed()) return;
     const back = readState(this.device, 'back');
-    if (this.isClosed || back?.state !== 'waiting' || back.session < this.session) return;
+    if (back?.state !== 'waiting' || back.session < this.session) return;
     if (this.isOpen && !this.lost) this.loseBackEnd();
     this.session = back.session + 1;
     this.brokenReason = null;

@@ -10,6 +10,14 @@ export type SideName = 'front' | 'back';
 
 const STATE_VERSION = 1;
 
+const servedDiskSchema = z.strictObject({
+  /** Size, in sectors of 512 bytes. */
+  sectors: z.int().min(0),
+  readOnly: z.boolean(),
+});
+
+export type ServedDisk = z.infer<typeof servedDiskSchema>;
+
 /**
  * What a side says of itself. A session is one life of the ring, from the front end's making it
  * afresh to either side's leaving it; docs/formats-shm.md has the rules.
@@ -24,6 +32,8 @@ const sideStateSchema = z.strictObject({
    * Back end: 'waiting' for a newer session, 'connected', 'closed'.
    */
   state: z.enum(['initialising', 'waiting', 'connected', 'closed']),
+  /** A connected back end's: what it serves. */
+  disk: servedDiskSchema.optional(),
 });
 
 export type SideState = z.infer<typeof sideStateSchema>;
@@ -66,8 +76,8 @@ export class ShmSide {
     return readState(this.device, this.name);
   }
 
-  announce(session: number, state: SideState['state']): void {
-    const contents: SideState = { version: STATE_VERSION, pid: process.pid, session, state };
+  announce(session: number, state: SideState['state'], disk?: ServedDisk): void {
+    const contents = { version: STATE_VERSION, pid: process.pid, session, state, disk };
     this.device.replace(FILES[this.name].state, contents);
   }
 
