@@ -7,9 +7,9 @@ import type { Wrappers } from './random-disk';
 /** Everything else goes to the one that is wrapped, assignments too. */
 function overriding<Wrapped extends object>(wrapped: Wrapped, parts: Partial<Wrapped>): Wrapped {
   return new Proxy(wrapped, {
-    get(target, name) {
+    get(target, name): unknown {
       const value: unknown = Reflect.get(name in parts ? parts : target, name);
-      return typeof value === 'function' ? value.bind(target) : value;
+      return typeof value === 'function' ? (value.bind(target) as unknown) : value;
     },
   });
 }
