@@ -12,6 +12,8 @@ export const EXIT_NOT_FOUND = 3;
 export const EXIT_EXISTS = 4;
 /** In use by somebody else; may succeed later. */
 export const EXIT_BUSY = 5;
+/** The process that served the disk is gone; what was under way may be done or not. */
+export const EXIT_BACK_END_GONE = 6;
 export const EXIT_NO_SPACE = 7;
 /** Something on disk or in a trace is damaged or of an unknown version. */
 export const EXIT_CORRUPT = 8;
@@ -27,6 +29,7 @@ const EXIT_BY_ENDING: readonly (readonly [ending: string, exitCode: number])[] =
   ['_BUSY', EXIT_BUSY],
   ['NO_SPACE', EXIT_NO_SPACE],
   ['_CORRUPT', EXIT_CORRUPT],
+  ['_TRUNCATED', EXIT_CORRUPT],
   ['_VERSION_UNKNOWN', EXIT_CORRUPT],
 ];
 

@@ -12,7 +12,7 @@ import { packageVersion } from './version';
 
 const EXIT_CODES_TEXT =
   'Exit codes: 0 done, 1 refused or failed, 2 wrong command line, 3 not found, 4 exists already, ' +
-  '5 in use, 7 no space, 8 damaged or of an unknown version, 70 a fault of this program.';
+  '5 in use, 6 the serving process died, 7 no space, 8 damaged or of an unknown version, 70 a fault of this program.';
 
 interface Chosen {
   readonly command: Command;

@@ -13,8 +13,13 @@ import { poolDelete } from './pool-delete';
 import { poolInfo } from './pool-info';
 import { poolList } from './pool-list';
 import { record } from './record';
+import { replay } from './replay';
 import { resume } from './resume';
 import { stats } from './stats';
+import { traceCat } from './trace-cat';
+import { traceImport } from './trace-import';
+import { traceInfo } from './trace-info';
+import { traceMake } from './trace-make';
 
 export const commands: readonly (Command | CommandGroup)[] = [
   {
@@ -32,5 +37,11 @@ export const commands: readonly (Command | CommandGroup)[] = [
   resume,
   stats,
   record,
+  replay,
+  {
+    name: 'trace',
+    summary: 'Look into, make and convert traces of requests',
+    commands: [traceInfo, traceCat, traceMake, traceImport],
+  },
   doctor,
 ];
