@@ -1,0 +1,102 @@
+/** An I/O engine under test control: sees every operation, holds some back, makes some fail. */
+import { openIoEngine } from '../../native-bindings/open-engine';
+import type { EngineMemory, IoEngine, IoEngineKind } from '../../native-bindings/io-engine';
+import type { OpenEngine } from '../../lib/store/dir/dir-store';
+import { flagsOf } from './store-directory';
+
+export type EngineOperation = 'read' | 'write' | 'datasync' | 'punch';
+
+export interface Seen {
+  readonly operation: EngineOperation;
+  readonly length: number;
+  /** Flags of the descriptor, open(2). */
+  readonly flags: number;
+}
+
+export class Tap {
+  readonly seen: Seen[] = [];
+  /** Longest piece that a transfer moves at once; the rest is a short transfer. */
+  lengthMax = Infinity;
+  /** Results for the next operations of a kind, instead of doing them. */
+  readonly answers: Record<EngineOperation, number[]> = {
+    read: [],
+    write: [],
+    datasync: [],
+    punch: [],
+  };
+  /** While true, syncs wait in `held`. */
+  holdsSyncs = false;
+  readonly held: (() => void)[] = [];
+
+  constructor(private readonly kind: IoEngineKind = 'threads') {}
+
+  readonly open: OpenEngine = (onCompletion, onBatchEnd) => {
+    const inner = openIoEngine(onCompletion, onBatchEnd, this.kind);
+    return this.around(inner, onCompletion, onBatchEnd);
+  };
+
+  count(operation: EngineOperation): number {
+    return this.seen.filter((seen) => seen.operation === operation).length;
+  }
+
+  private around(
+    inner: IoEngine,
+    onCompletion: (token: number, result: number) => void,
+    onBatchEnd: () => void,
+  ): IoEngine {
+    const isAnswered = (
+      operation: EngineOperation,
+      fd: number,
+      length: number,
+      token: number,
+    ): boolean => {
+      this.seen.push({ operation, length, flags: flagsOf(fd) });
+      const answer = this.answers[operation].shift();
+      if (answer === undefined) return false;
+      setImmediate(() => {
+        onCompletion(token, answer);
+        onBatchEnd();
+      });
+      return true;
+    };
+    const transfer =
+      (operation: 'read' | 'write') =>
+      (
+        fd: number,
+        memory: EngineMemory,
+        memoryOffset: number,
+        length: number,
+        position: number,
+        token: number,
+      ): void => {
+        if (isAnswered(operation, fd, length, token)) return;
+        const piece = Math.min(length, this.lengthMax);
+        inner[operation](fd, memory, memoryOffset, piece, position, token);
+      };
+    return {
+      kind: inner.kind,
+      reason: inner.reason,
+      get inFlight() {
+        return inner.inFlight;
+      },
+      read: transfer('read'),
+      write: transfer('write'),
+      datasync: (fd, token) => {
+        if (isAnswered('datasync', fd, 0, token)) return;
+        if (!this.holdsSyncs) return inner.datasync(fd, token);
+        this.held.push(() => {
+          inner.datasync(fd, token);
+          inner.submit();
+        });
+      },
+      punch: (fd, position, length, token) => {
+        if (!isAnswered('punch', fd, length, token)) inner.punch(fd, position, length, token);
+      },
+      submit: () => inner.submit(),
+      poll: () => inner.poll(),
+      registerMemory: (memory) => inner.registerMemory(memory),
+      unregisterMemory: (memory) => inner.unregisterMemory(memory),
+      close: () => inner.close(),
+    };
+  }
+}
