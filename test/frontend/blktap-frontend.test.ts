@@ -291,21 +291,29 @@ describe('OpenXT', () => {
     expectNoTraps();
   });
 
-  test('paused by both sides goes on when both have resumed it', async () => {
-    begin('openxt');
-    frontend.pause();
-    kernel.sendMessage(1);
-    await until(() => kernel.message === 0);
-    const io = kernel.issue(BLKIF_OP_READ, 0, Buffer.alloc(512));
-    frontend.resume();
-    await turn();
-    await turn();
-    expect(io.status).toBeUndefined();
-    kernel.sendMessage(2);
-    expect(await ended(io)).toEqual([0]);
-    await frontend.close();
-    expectNoTraps();
-  });
+  test.each(['we', 'the kernel'])(
+    'paused by both sides waits for both, if %s resume first',
+    async (first) => {
+      begin('openxt');
+      frontend.pause();
+      kernel.sendMessage(1);
+      await until(() => kernel.message === 0);
+      const io = kernel.issue(BLKIF_OP_READ, 0, Buffer.alloc(512));
+      const resumeKernel = async (): Promise<void> => {
+        kernel.sendMessage(2);
+        await until(() => kernel.message === 0);
+      };
+      if (first === 'we') frontend.resume();
+      else await resumeKernel();
+      for (let turns = 0; turns < 20; turns++) await turn();
+      expect(io.status).toBeUndefined();
+      if (first === 'we') await resumeKernel();
+      else frontend.resume();
+      expect(await ended(io)).toEqual([0]);
+      await frontend.close();
+      expectNoTraps();
+    },
+  );
 });
 
 describe('blktap1', () => {

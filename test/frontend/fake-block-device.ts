@@ -20,7 +20,7 @@ export interface FakeBlockDeviceOptions {
 }
 
 export class FakeBlockDevice implements BlockDevice {
-  sectors: number;
+  private size: number;
   readonly readOnly: boolean;
   readonly discardGranularityBytes = 4096;
   readonly disk: Buffer;
@@ -35,11 +35,20 @@ export class FakeBlockDevice implements BlockDevice {
   private readonly out = new Set<VbdRequest>();
 
   constructor(options: FakeBlockDeviceOptions = {}) {
-    this.sectors = options.sectors ?? 4096;
+    this.size = options.sectors ?? 4096;
     this.readOnly = options.readOnly ?? false;
     this.manual = options.manual ?? false;
     this.disk = Buffer.alloc(Math.min(this.sectors, 65_536) * 512);
     this.free = Array.from({ length: options.requestsMax ?? 64 }, (_, i) => new VbdRequest(i));
+  }
+
+  /** A property of the class and not of the object, as a VBD's is. */
+  get sectors(): number {
+    return this.size;
+  }
+
+  set sectors(size: number) {
+    this.size = size;
   }
 
   /** Requests neither in the pool nor waiting: 0 when nothing was lost. */

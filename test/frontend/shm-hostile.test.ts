@@ -124,6 +124,24 @@ test('an index that runs away stops the ring; a fresh ring is served again', asy
   expect(frontend.stopped).toBeNull();
 });
 
+test('a ring that its guest has left is neither read nor written any more', async () => {
+  begin();
+  disk.manual = true;
+  put({ idLow: 1 });
+  go();
+  await until(() => disk.waiting.length === 1);
+  guest.leave();
+  for (let turns = 0; turns < 10; turns++) await turn();
+  put({ idLow: 2 });
+  go();
+  for (let turns = 0; turns < 10; turns++) await turn();
+  expect(disk.waiting).toHaveLength(1);
+  expect(guest.backEndState()).toBe('connected');
+  disk.completeAll();
+  await until(() => guest.backEndState() === 'waiting');
+  expect(guest.ringBytes.readUInt32LE(8)).toBe(0);
+});
+
 test.each([0xffffffff, 33, 64])('req_prod %i stops the ring', async (index) => {
   begin();
   guest.ringBytes.writeUInt32LE(index, 0);

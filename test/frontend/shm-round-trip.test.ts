@@ -172,6 +172,39 @@ test('a guest that dies with requests in flight leaves the ring to the next one'
   expect(disk.leaked).toBe(0);
 });
 
+test('a new guest waits for what the old one left in flight, before it makes its ring', async () => {
+  const directory = makeDevice();
+  const disk = new FakeBlockDevice({ manual: true });
+  serveHere(directory, disk);
+  const old = await guestOf(directory);
+  for (let i = 0; i < 5; i++) void old.ask(old.guest.acquireSlot(), BLKIF_OP_READ, i, 1);
+  while (disk.waiting.length < 5) await nextTurn();
+  old.guest.close();
+  const opening = guestOf(directory);
+  // Before the back end can have heard of either: it still answers into the old ring.
+  disk.completeAll();
+  disk.manual = false;
+  const { guest, ask, events } = await opening;
+  expect(await ask(guest.acquireSlot(), BLKIF_OP_READ, 0, 1)).toBe(0);
+  expect(events.broken).toEqual([]);
+});
+
+test('what a back end answered before it went is not asked again', async () => {
+  const directory = makeDevice();
+  const disk = new FakeBlockDevice({ manual: true });
+  const first = serveHere(directory, disk);
+  const { guest, ask } = await guestOf(directory);
+  const answer = ask(guest.acquireSlot(), BLKIF_OP_WRITE, 0, 1);
+  while (disk.waiting.length < 1) await nextTurn();
+  disk.completeAll();
+  await first.close();
+  const next = new FakeBlockDevice();
+  serveHere(directory, next);
+  expect(await answer).toBe(0);
+  expect(await ask(guest.acquireSlot(), BLKIF_OP_READ, 5, 1)).toBe(0);
+  expect(next.seen).toMatchObject([{ sector: 5 }]);
+});
+
 test('every request is answered though the back end is killed again and again', async () => {
   const directory = makeDevice(LARGE);
   const diskPath = join(directory, '../disk');
