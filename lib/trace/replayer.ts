@@ -60,7 +60,7 @@ export class Replayer implements ReplayListener {
 
   constructor(
     private readonly target: ReplayTarget,
-    source: TraceSource,
+    source: Pick<TraceSource, 'batches'>,
     private readonly model: DiskModel,
     private readonly options: ReplayOptions,
   ) {

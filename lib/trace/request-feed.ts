@@ -31,7 +31,7 @@ export class RequestFeed {
 
   /** @param onReady called when there is a request again after there was none, and at the end. */
   constructor(
-    private readonly source: TraceSource,
+    private readonly source: Pick<TraceSource, 'batches'>,
     private readonly options: FeedOptions,
     private readonly onReady: () => void,
   ) {

@@ -4,8 +4,10 @@ import { TapdiskError } from '../../errors';
 import { parseRingLocation } from '../../frontend/blktap/find-device';
 import { parseVolumeAddress } from '../../pool/address';
 import { REPLAY_ANSWER_TIMEOUT_MS, REPLAY_DEPTH_MAX } from '../../trace/limits';
+import type { DiskModel } from '../../trace/disk-model';
 import { openTrace } from '../../trace/open-trace';
-import type { ReplayResult } from '../../trace/replay-result';
+import { ReadBack } from '../../trace/read-back';
+import type { ReplayOptions, ReplayResult } from '../../trace/replay-result';
 import { Replayer } from '../../trace/replayer';
 import { ShmTarget } from '../../trace/shm-target';
 import type { TraceSummary } from '../../trace/trace-source';
@@ -81,13 +83,18 @@ export const replay = defineCommand({
         requiresArg: true,
         describe: 'File that keeps what the disk must hold, between replays',
       })
+      // Without a default, so that yargs sees whether it was given.
       .option('resume', {
         type: 'boolean',
-        default: false,
         implies: 'model',
         describe: 'Go on behind what the model says is done',
       })
       .conflicts('resume', 'skip')
+      .option('verify', {
+        type: 'boolean',
+        default: true,
+        describe: 'In the end, read back all that is known; --no-verify leaves it out',
+      })
       .option('survives', {
         choices: SURVIVES,
         default: SURVIVES[0],
@@ -133,30 +140,47 @@ export const replay = defineCommand({
           expectZero: options['expect-zero'],
           survives: options.survives,
         },
-        { requests: summary.requests, resume: options.resume },
+        { requests: summary.requests, resume: options.resume === true },
       );
       const first = options.resume ? position : skip;
       const replayer = new Replayer(target, source, model, { ...plan, skip: first });
       const last = Math.min(summary.requests * plan.loops, first + plan.count);
-      const result = await runWatched(replayer, first, last, context);
+      const result = await runWatched(replayer, 'replaying', last - first, context);
+      const readBack =
+        options.verify && result.end === 'done'
+          ? await readAllBack(target, model, plan, context)
+          : null;
       if (options.model !== undefined) await keepModel(options.model, model, summary, result);
-      reportReplay(output, result, { trace: options.trace, device: directory, first, seed });
-      return exitCode(result, last, options.model, context);
+      const extra = { trace: options.trace, device: directory, first, seed: model.options.seed };
+      reportReplay(output, result, readBack, extra);
+      return exitCode(result, readBack, last, options.model, context);
     } finally {
       await target.close();
     }
   },
 });
 
+function readAllBack(
+  target: ShmTarget,
+  model: DiskModel,
+  plan: Omit<ReplayOptions, 'skip'>,
+  context: CommandContext,
+): Promise<ReplayResult> {
+  const source = new ReadBack(model);
+  const options = { ...plan, speed: 'full', skip: 0, count: Infinity, loops: 1, finalFlush: false };
+  const replayer = new Replayer(target, source, model, options as ReplayOptions);
+  return runWatched(replayer, 'reading back', source.requests, context);
+}
+
 /** Draws the bar, and ends the replay in order at the first Ctrl-C. */
 async function runWatched(
   replayer: Replayer,
-  first: number,
-  last: number,
+  label: string,
+  total: number,
   context: CommandContext,
 ): Promise<ReplayResult> {
-  const total = Math.max(0, last - first);
-  const progress = startProgress(context, { label: 'replaying', total, unit: 'requests' });
+  const first = replayer.progress().position;
+  const progress = startProgress(context, { label, total: Math.max(0, total), unit: 'requests' });
   const timer = setInterval(
     () => progress.update(replayer.progress().position - first),
     PROGRESS_INTERVAL_MS,
@@ -174,19 +198,22 @@ async function runWatched(
 
 function exitCode(
   result: ReplayResult,
+  readBack: ReplayResult | null,
   last: number,
   model: string | undefined,
   { output }: CommandContext,
 ): number {
-  if (result.end === 'back-end-gone') {
+  const both = readBack === null ? [result] : [result, readBack];
+  const gone = both.find(({ end }) => end === 'back-end-gone');
+  if (gone !== undefined) {
     const goOn = model === undefined ? '' : `; --model ${model} --resume goes on from there`;
     output.note(
-      `the back end is gone: ${result.goneReason}; ${result.position} of ${last} requests of the trace were done${goOn}`,
+      `the back end is gone: ${gone.goneReason}; ${result.position} of ${last} requests of the trace were done${goOn}`,
     );
   }
-  if (result.mismatches > 0 || result.total.errors > 0) return EXIT_REFUSED;
-  if (result.end === 'back-end-gone') return EXIT_BACK_END_GONE;
-  return result.end === 'stopped' ? EXIT_INTERRUPTED : EXIT_OK;
+  if (both.some(({ mismatches, total }) => mismatches > 0 || total.errors > 0)) return EXIT_REFUSED;
+  if (gone !== undefined) return EXIT_BACK_END_GONE;
+  return both.some(({ end }) => end === 'stopped') ? EXIT_INTERRUPTED : EXIT_OK;
 }
 
 /** The stand-in device's directory: named, or that of the volume's running disk. */
@@ -206,8 +233,9 @@ async function deviceDirectory(
     }
     device = disk.device;
   }
-  if (device === undefined)
+  if (device === undefined) {
     throw new UsageError('say --volume POOL/VOLUME, or --device shm:DIRECTORY');
+  }
   const location = parseRingLocation(device);
   if (location.kind === 'shm') return location.path;
   throw new TapdiskError(
