@@ -122,11 +122,10 @@ async function main(): Promise<void> {
   const [mismatches] = /mismatches: \d+/.exec(output) ?? ['mismatches: not told'];
   const seconds = ((performance.now() - startedMs) / 1000).toFixed(0);
   say(`demo: ${REQUESTS} requests, one kill -9, ${seconds} s; ${mismatches}\n`);
-  if (mismatches !== 'mismatches: 0')
-    throw new Error('what was read differs from what was written');
+  if (mismatches !== 'mismatches: 0') throw new Error('not what was written was read');
 }
 
-main()
+void main()
   .then(
     () => 0,
     (error: unknown) => {
