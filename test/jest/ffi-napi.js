@@ -1,0 +1,3 @@
+/** ffi-napi for test files, see environment.js. */
+'use strict';
+module.exports = globalThis.requireOutside('ffi-napi');
