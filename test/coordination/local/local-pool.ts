@@ -6,7 +6,7 @@ import type { Coordination } from '../../../lib/coordination/coordination';
 import { openLocalCoordination } from '../../../lib/coordination/local/local-coordination';
 import { initLocalDirectory } from '../../../lib/coordination/local/make-volume';
 import type { PoolUnderTest } from '../pool-under-test';
-import { MortalFileSystem } from './mortal-file-system';
+import { MortalFileSystem, WITHOUT_SYNC } from './mortal-file-system';
 
 export interface LocalPoolUnderTest extends PoolUnderTest {
   readonly directory: string;
@@ -16,7 +16,7 @@ export interface LocalPoolUnderTest extends PoolUnderTest {
 
 export async function makeLocalPool(): Promise<LocalPoolUnderTest> {
   const directory = mkdtempSync(join(tmpdir(), 'tapdisk-ts-pool-'));
-  await initLocalDirectory(directory);
+  await initLocalDirectory(directory, WITHOUT_SYNC);
   const living = new Map<Coordination, MortalFileSystem>();
   const openMortal = async (fileSystem: MortalFileSystem): Promise<Coordination> => {
     const view = await openLocalCoordination({ directory, fileSystem: fileSystem.calls });

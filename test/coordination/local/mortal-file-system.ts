@@ -21,7 +21,7 @@ const CHANGES: ReadonlySet<string> = new Set([
 ]);
 
 /** A process's death does not touch the page cache, and syncs are most of a test's time. */
-const WITHOUT_SYNC: FileSystem = {
+export const WITHOUT_SYNC: FileSystem = {
   ...NODE_FILE_SYSTEM,
   fsync: async () => {},
   datasyncThen: (_fd, done) => void setImmediate(done, 0),
@@ -36,12 +36,13 @@ export class MortalFileSystem {
   readonly death: Promise<void>;
   private readonly open = new Map<number, string>();
   private isDead = false;
+  private killing: Promise<void> | null = null;
   private die: () => void = () => {};
 
   /** Dies instead of making change number `deathAt` (from 1); `torn`: half of a write is made. */
   constructor(
-    private readonly deathAt = Infinity,
-    private readonly torn = false,
+    private deathAt = Infinity,
+    private torn = false,
   ) {
     this.death = new Promise((resolve) => (this.die = resolve));
     const real = NODE_FILE_SYSTEM as unknown as Calls;
@@ -52,12 +53,22 @@ export class MortalFileSystem {
     this.calls = wrapped as unknown as FileSystem;
   }
 
+  /** Counts from now on. */
+  dieAtChange(deathAt: number, torn: boolean): void {
+    this.log.length = 0;
+    this.deathAt = deathAt;
+    this.torn = torn;
+  }
+
   /** kill -9: everything open is closed, and nothing under way comes back. */
-  async kill(): Promise<void> {
-    this.isDead = true;
-    this.die();
-    for (const fd of this.open.keys()) await NODE_FILE_SYSTEM.close(fd);
-    this.open.clear();
+  kill(): Promise<void> {
+    this.killing ??= this.closeAll();
+    return this.killing;
+  }
+
+  /** Whether the call at which it died is one that can be done by halves. */
+  get diedInTwo(): boolean {
+    return /^(write|removeTree) /.test(this.log.at(-1) ?? '');
   }
 
   /** Resolves to true where the work ended before the death. */
@@ -68,7 +79,8 @@ export class MortalFileSystem {
   private call(name: keyof FileSystem, values: unknown[]): unknown {
     if (this.isDead) return new Promise(() => {});
     if (CHANGES.has(name)) {
-      this.log.push(`${name} ${this.open.get(values[0] as number) ?? String(values[0])}`);
+      const path = this.open.get(values[0] as number) ?? String(values[0]);
+      this.log.push(name === 'rename' ? `${name} ${path} ${String(values[1])}` : `${name} ${path}`);
       if (this.log.length >= this.deathAt) return this.dieIn(name, values);
     }
     const real = WITHOUT_SYNC[name] as (...all: unknown[]) => unknown;
@@ -79,8 +91,19 @@ export class MortalFileSystem {
 
   private async openFile(real: (...all: unknown[]) => unknown, values: unknown[]): Promise<number> {
     const fd = (await real(...values)) as number;
+    if (this.isDead) {
+      await NODE_FILE_SYSTEM.close(fd);
+      return new Promise(() => {});
+    }
     this.open.set(fd, String(values[0]));
     return fd;
+  }
+
+  private async closeAll(): Promise<void> {
+    this.isDead = true;
+    this.die();
+    for (const fd of this.open.keys()) await NODE_FILE_SYSTEM.close(fd);
+    this.open.clear();
   }
 
   private async dieIn(name: string, values: unknown[]): Promise<never> {
@@ -88,6 +111,10 @@ export class MortalFileSystem {
     if (name === 'write' && this.torn) {
       const [fd, bytes, position] = values as [number, Buffer, number];
       await NODE_FILE_SYSTEM.write(fd, bytes.subarray(0, bytes.length >> 1), position);
+    }
+    // A tree goes file by file, in any order.
+    if (name === 'removeTree' && this.torn) {
+      await NODE_FILE_SYSTEM.unlink(`${String(values[0])}/record.json`).catch(() => {});
     }
     await this.kill();
     return new Promise(() => {});
