@@ -127,7 +127,8 @@ export class CharacterDevice {
   }
 
   private createWithFlags(shape: DiskShape, flags: number): number {
-    const info = encodeDeviceInfo({ ...shape, flags });
+    const { sectors, discardGranularityBytes } = shape;
+    const info = encodeDeviceInfo({ sectors, discardGranularityBytes, flags });
     this.system.ioctlBuffer(this.fd, IOCTL_CREATE_DEVICE, info);
     // OpenXT's module clears the flags it does not know; XenServer's leaves them as they were.
     return decodeDeviceInfoFlags(info) & flags;
