@@ -5,7 +5,7 @@ import type { RingCounters } from './ring-counters';
 export interface FrontendEvents {
   /** The ring broke and was stopped: nothing is served until it is attached (shm: made) afresh. */
   onStopped(reason: TapdiskError): void;
-  /** The other side asks to be closed (OpenXT's CLOSE): call `close`. Once. */
+  /** The other side asks to be closed (OpenXT's CLOSE): call `close`. Again after one that failed. */
   onCloseAsked(): void;
 }
 

@@ -261,15 +261,6 @@ describe('OpenXT', () => {
     expectNoTraps();
   });
 
-  test('is asked to free the tap when we close first', async () => {
-    begin('openxt', { control: '/dev/blktap-control' });
-    await frontend.close();
-    expect(kernel.tapAllocated).toBe(false);
-    expect(kernel.calls.slice(-3)).toEqual(['free', 'munmap', 'close']);
-    expect(closesAsked).toBe(0);
-    expectNoTraps();
-  });
-
   test('is paused only once nothing is in flight, and resumed', async () => {
     begin('openxt', {}, new FakeBlockDevice({ manual: true }));
     const before = kernel.issue(BLKIF_OP_READ, 0, Buffer.alloc(512));

@@ -129,6 +129,9 @@ export class FakeKernel implements BlktapSyscalls {
   }
 
   readText(path: string): string | undefined {
+    if (this.kind === 'openxt' && path === `/sys/class/blktap2/blktap${this.minor}/debug`) {
+      return `tap 240:${this.minor}\nbdev openers:${this.blockDeviceOpen ? 1 : 0} closed:0\n`;
+    }
     if (path !== '/proc/devices') return undefined;
     const name = this.kind === 'blktap1' ? 'blktap' : 'blktap2';
     return `Character devices:\n  1 mem\n 10 misc\n240 ${name}\n\nBlock devices:\n240 tapdev\n`;
@@ -157,6 +160,9 @@ export class FakeKernel implements BlktapSyscalls {
     if (this.mapped) this.traps.push('closed before it was unmapped');
     if (this.kind === 'xenserver' && this.disk !== null) {
       this.traps.push('closed with the block device there: release() blocks while it is open');
+    }
+    if (this.kind === 'openxt' && this.blockDeviceOpen) {
+      this.traps.push('closed with the block device open: its users lose it');
     }
     if (this.kind === 'openxt' && this.message === 3) this.tapAllocated = false;
     if (this.kind !== 'xenserver') this.disk = null;
@@ -412,6 +418,9 @@ export class FakeKernel implements BlktapSyscalls {
     } else if (this.fd === -1) {
       this.tapAllocated = false;
     } else if (this.mapped) {
+      if (this.slots.some((slot) => slot !== null)) {
+        this.traps.push('FREE_TAP with requests in flight: it waits for them');
+      }
       this.sendMessage(3);
     }
     return 0;

@@ -20,7 +20,6 @@ import {
   MESSAGE_RESUME,
 } from './blktap-abi';
 import type { BlktapSyscalls } from './blktap-syscalls';
-import { freeTap } from './blktap2-control';
 import { CharacterDevice } from './character-device';
 import { identifyModule } from './identify-module';
 import { linuxSyscalls } from './linux-syscalls';
@@ -48,14 +47,13 @@ export class BlktapFrontend implements Frontend {
   ): BlktapFrontend {
     const device = new CharacterDevice(path, identifyModule(path, system), system);
     device.setUp(blockDevice);
-    return new BlktapFrontend(device, blockDevice, events, system);
+    return new BlktapFrontend(device, blockDevice, events);
   }
 
   private constructor(
     private readonly device: CharacterDevice,
     blockDevice: BlockDevice,
     private readonly events: FrontendEvents,
-    private readonly system: BlktapSyscalls,
   ) {
     this.kind = device.module.kind;
     // blktap1's guests are told of no flush: its kernels forward at most barriers.
@@ -100,7 +98,6 @@ export class BlktapFrontend implements Frontend {
   async close(): Promise<void> {
     // Served until it is gone: whoever has the block device open may still have to write to it.
     await this.removeBlockDevice();
-    if (this.kind === 'blktap2-openxt' && !this.closeAsked) this.askKernelToClose();
     await this.server.close(DRAIN_TIMEOUT_MS);
     this.device.close();
   }
@@ -109,6 +106,8 @@ export class BlktapFrontend implements Frontend {
     const deadline = performance.now() + REMOVE_DEVICE_TIMEOUT_MS;
     while (!this.device.removeBlockDevice()) {
       if (performance.now() >= deadline) {
+        // The kernel's wish to close stands; the block device's last user will wake us.
+        this.closeAsked = false;
         throw new TapdiskError(
           'BLKTAP_BUSY',
           `The block device of ${this.path} is still open somewhere; unmount it or stop the ` +
@@ -117,19 +116,6 @@ export class BlktapFrontend implements Frontend {
         );
       }
       await sleep(REMOVE_DEVICE_RETRY_MS);
-    }
-  }
-
-  /**
-   * OpenXT frees a tap when its server closes after FREE_TAP; REMOVE_DEVICE would leak it. Where
-   * nobody can ask, closing alone ends the service all the same.
-   */
-  private askKernelToClose(): void {
-    this.closeAsked = true;
-    try {
-      freeTap(this.system, this.device.module.minor);
-    } catch (error) {
-      if (!(error instanceof TapdiskError)) throw error;
     }
   }
 

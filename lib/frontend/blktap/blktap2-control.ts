@@ -34,9 +34,10 @@ export function allocateTap(system: BlktapSyscalls): AllocatedTap {
 }
 
 /**
- * Frees a ring. XenServer's module answers 'in-use' as long as a server has it open; OpenXT's
- * answers at once and asks the server, by the ring's message byte, to close. So one order suits
- * both: free, close the server, free again if the first answer was 'in-use'.
+ * Frees a ring whose server has closed it. As long as one serves it, XenServer's module answers
+ * 'in-use'; OpenXT's waits until no request is in flight, then asks the server, by the ring's
+ * message byte, to close. So a server must not call this for a ring of its own: it would wait for
+ * itself.
  *
  * @throws TapdiskError BLKTAP_NO_CONTROL, BLKTAP_CONTROL_FAILED
  */

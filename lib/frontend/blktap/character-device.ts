@@ -27,7 +27,7 @@ import {
   MODE_INTERPOSE,
 } from './blktap-abi';
 import type { BlktapSyscalls, KernelMapping, KernelWatch } from './blktap-syscalls';
-import type { IdentifiedModule } from './identify-module';
+import { type IdentifiedModule, sysfsAttributes } from './identify-module';
 
 /** What the module tells its users about the disk. */
 export type DiskShape = Pick<BlockDevice, 'sectors' | 'readOnly' | 'discardGranularityBytes'>;
@@ -174,10 +174,12 @@ export class CharacterDevice {
   }
 
   /**
-   * Removes XenServer's block device, which must happen while the ring is still served; nothing
-   * to do on the others. False: somebody has it open.
+   * Removes XenServer's block device, which must happen while the ring is still served. OpenXT's
+   * goes when the ring is closed, and fails its users' I/O if there are any; blktap1 has none.
+   * False: somebody has it open.
    */
   removeBlockDevice(): boolean {
+    if (this.module.kind === 'blktap2-openxt') return !this.isBlockDeviceOpen();
     if (!this.mustRemove) return true;
     try {
       this.system.ioctl(this.fd, IOCTL_REMOVE_DEVICE, 0);
@@ -187,6 +189,15 @@ export class CharacterDevice {
     }
     this.mustRemove = false;
     return true;
+  }
+
+  /** As sysfs tells; a module that does not tell is taken at its best. */
+  private isBlockDeviceOpen(): boolean {
+    for (const path of sysfsAttributes(this.module.minor, 'debug')) {
+      const openers = /\bopeners:(\d+)/.exec(this.system.readText(path) ?? '');
+      if (openers !== null) return openers[1] !== '0';
+    }
+    return false;
   }
 
   /** Unmaps, then closes. No request may be in flight. */

@@ -28,9 +28,7 @@ export function identifyModule(path: string, system: BlktapSyscalls): Identified
   const { minor } = node;
   if (driver === BLKTAP1_DRIVER && minor > 0) return { kind: 'blktap1', minor };
   if (driver === BLKTAP2_DRIVER) {
-    const hasPause = ['blktap!blktap', 'blktap'].some((name) =>
-      system.exists(`/sys/class/blktap2/${name}${minor}/pause`),
-    );
+    const hasPause = sysfsAttributes(minor, 'pause').some((name) => system.exists(name));
     return { kind: hasPause ? 'blktap2-openxt' : 'blktap2-xenserver', minor };
   }
   throw new TapdiskError(
@@ -38,6 +36,13 @@ export function identifyModule(path: string, system: BlktapSyscalls): Identified
     `${path} (character device ${node.major}:${minor}) belongs to ` +
       `${driver === undefined ? 'no driver of /proc/devices' : `the driver '${driver}'`}, ` +
       `which has no ring there; name the ring's own device.`,
+  );
+}
+
+/** Where an attribute of a blktap2 ring may be: under the spelling of XenServer 8, or of the others. */
+export function sysfsAttributes(minor: number, attribute: string): string[] {
+  return ['blktap!blktap', 'blktap'].map(
+    (name) => `/sys/class/blktap2/${name}${minor}/${attribute}`,
   );
 }
 
