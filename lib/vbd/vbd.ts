@@ -260,8 +260,8 @@ export class Vbd implements BlockDevice, ChunkIoOwner {
   }
 
   /**
-   * Sources may submit and kick from their batchDone, and some requests end within that kick. Those
-   * get a turn of the event loop of their own, or they would nest without end.
+   * Sources may submit and kick from their batchDone, and some requests end within that kick. Their
+   * batch ends in a turn of the event loop of its own, or it would nest without end.
    */
   private batchEnded(): void {
     if (!this.isEndingBatch) return this.endBatch();
@@ -278,8 +278,8 @@ export class Vbd implements BlockDevice, ChunkIoOwner {
   private endBatch(): void {
     this.isEndingBatch = true;
     if (this.held.first !== null) this.startHeld();
-    for (let s = this.sourcesToTell.pop(); s !== undefined; s = this.sourcesToTell.pop()) {
-      s.batchDone();
+    for (let left = this.sourcesToTell.length; left > 0; left--) {
+      this.sourcesToTell.shift()?.batchDone();
     }
     this.nowUs = 0;
     this.volume.kick();
