@@ -1,11 +1,18 @@
-/** Makes what an earlier process wrote into a layer's extent files survive a power cut. */
+/**
+ * Ends what an earlier process left under way in a layer's extent files, and makes all that it wrote
+ * survive a power cut.
+ */
 import { open, readdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { preallocate } from '../../../native-bindings/posix';
 import { errnoOf } from '../../errors';
 import { layerDirectory } from './extent-path';
 
+/** Nothing to wait with: a file system without fallocate, or one that is full. */
+const CANNOT_FALLOCATE = ['EOPNOTSUPP', 'ENOSPC', 'EDQUOT'];
+
 /**
- * Syncs every extent file of the layer, then the directories that name them. What is not there
+ * Waits for writes still in flight, then syncs every extent file of the layer, then the directories that name them. What is not there
  * needs no sync. Throws system errors.
  */
 export async function settleLayerFiles(directory: string, layer: number): Promise<void> {
@@ -17,10 +24,29 @@ export async function settleLayerFiles(directory: string, layer: number): Promis
     if (errnoOf(error) === 'ENOENT') return;
     throw error;
   }
-  for (const name of names) await sync(join(path, name));
+  for (const name of names) {
+    await endWritesInFlight(join(path, name));
+    await sync(join(path, name));
+  }
   await sync(path);
   await sync(dirname(path));
   await sync(directory);
+}
+
+/**
+ * The kernel does not wait for the direct writes of a killed process before it drops that process's
+ * locks, so one could still land on top of a write of ours. Any fallocate waits for them (ext4 and
+ * xfs: inode_dio_wait); one of the first byte takes a block at the most.
+ */
+async function endWritesInFlight(path: string): Promise<void> {
+  const file = await open(path, 'r+');
+  try {
+    preallocate(file.fd, 0, 1);
+  } catch (error) {
+    if (!CANNOT_FALLOCATE.includes(errnoOf(error) ?? '')) throw error;
+  } finally {
+    await file.close();
+  }
 }
 
 async function sync(path: string): Promise<void> {
