@@ -11,7 +11,3 @@ export const TRANSFERS_IN_FLIGHT_MAX = 1024;
 
 /** Zeros written at once where the file system cannot punch holes. */
 export const ZERO_PIECE_BYTES = 1 << 20;
-
-/** Chunk sizes that a pool accepts: powers of two from 64 KiB to 64 MiB. */
-export const CHUNK_BYTES_MIN = 64 * 1024;
-export const CHUNK_BYTES_MAX = 64 * 1024 * 1024;

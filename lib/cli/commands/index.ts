@@ -15,6 +15,7 @@ import { poolList } from './pool-list';
 import { record } from './record';
 import { replay } from './replay';
 import { resume } from './resume';
+import { serveNbd } from './serve-nbd';
 import { stats } from './stats';
 import { traceCat } from './trace-cat';
 import { traceImport } from './trace-import';
@@ -32,6 +33,11 @@ export const commands: readonly (Command | CommandGroup)[] = [
   info,
   deleteCommand,
   attach,
+  {
+    name: 'serve',
+    summary: 'Serve volumes to clients other than Xen guests',
+    commands: [serveNbd],
+  },
   detach,
   pause,
   resume,

@@ -18,6 +18,7 @@ import { startProgress } from '../progress';
 import { SEED_MAX, wholeNumber } from '../tracing/option-number';
 import { keepModel, openModel } from '../tracing/replay-model';
 import { reportReplay } from '../tracing/replay-report';
+import { makeScratchDisk, type ScratchDisk } from '../tracing/scratch-disk';
 
 /** As a shell reports a process that SIGINT ended. */
 const EXIT_INTERRUPTED = 130;
@@ -28,6 +29,7 @@ export const replay = defineCommand({
   usage: 'replay <trace>',
   summary: "Drive a running disk's ring with a trace, and verify every read",
   examples: [
+    ['tapdisk-ts replay mixed.trace', 'On a volume that is made for it and removed afterwards'],
     ['tapdisk-ts replay mixed.trace --volume main/disk1', 'As fast as the ring goes'],
     [
       'tapdisk-ts replay mysql.load.gz --device shm:/dev/shm/rings/blktap0 --speed recorded',
@@ -128,16 +130,18 @@ export const replay = defineCommand({
     const seed = wholeNumber('seed', options.seed, 0, SEED_MAX) as number;
     const source = await openTrace(options.trace);
     const summary = await source.summary();
-    const directory = await deviceDirectory(options, context.io);
-    const target = await ShmTarget.open(directory, plan.answerTimeoutMs);
+    const scratch = await scratchDisk(options, summary, context);
+    const directory = scratch?.ringDirectory ?? (await deviceDirectory(options, context.io));
+    let target: ShmTarget | null = null;
     try {
+      target = await ShmTarget.open(directory, plan.answerTimeoutMs);
       checkFits(options.trace, summary, target.sectors);
       const { model, position } = await openModel(
         options.model,
         {
           sectors: target.sectors,
           seed,
-          expectZero: options['expect-zero'],
+          expectZero: options['expect-zero'] || scratch !== null,
           survives: options.survives,
         },
         { requests: summary.requests, resume: options.resume === true },
@@ -155,7 +159,8 @@ export const replay = defineCommand({
       reportReplay(output, result, readBack, extra);
       return exitCode(result, readBack, last, options.model, context);
     } finally {
-      await target.close();
+      await target?.close();
+      await scratch?.remove();
     }
   },
 });
@@ -216,12 +221,26 @@ function exitCode(
   return both.some(({ end }) => end === 'stopped') ? EXIT_INTERRUPTED : EXIT_OK;
 }
 
+/** Where neither a ring nor a volume is named, the replay gets a disk of its own. */
+async function scratchDisk(
+  options: { device?: string | undefined; volume?: string | undefined; model?: string | undefined },
+  summary: TraceSummary,
+  { io, output }: CommandContext,
+): Promise<ScratchDisk | null> {
+  if (options.device !== undefined || options.volume !== undefined) return null;
+  if (options.model !== undefined) {
+    throw new UsageError('--model needs a disk that stays: give --volume or --device with it');
+  }
+  output.note('replaying on a volume made for this replay; --volume or --device names another');
+  return makeScratchDisk(summary.sectorsNeeded, io.env);
+}
+
 /** The stand-in device's directory: named, or that of the volume's running disk. */
 async function deviceDirectory(
   options: { device?: string | undefined; volume?: string | undefined },
   io: CommandIo,
 ): Promise<string> {
-  let device = options.device;
+  let device = options.device ?? '';
   if (options.volume !== undefined) {
     parseVolumeAddress(options.volume);
     const { disk } = await findRunningDisk(options.volume, undefined, io.env);
@@ -232,9 +251,6 @@ async function deviceDirectory(
       );
     }
     device = disk.device;
-  }
-  if (device === undefined) {
-    throw new UsageError('say --volume POOL/VOLUME, or --device shm:DIRECTORY');
   }
   const location = parseRingLocation(device);
   if (location.kind === 'shm') return location.path;
