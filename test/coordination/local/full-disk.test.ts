@@ -132,3 +132,25 @@ it('neighbours travel in one write, and a sync without commits costs none', asyn
   expect(syncs).toBe(1);
   await attachment.release();
 });
+
+it('a slow write does not overtake a later one of the same chunk', async () => {
+  let isFirst = true;
+  const view = await openOn({
+    writeThen: (fd, bytes, position, done) => {
+      const write = (): void => NODE_FILE_SYSTEM.writeThen(fd, bytes, position, done);
+      if (!isFirst) return write();
+      isFirst = false;
+      setTimeout(write, 30);
+    },
+  });
+  const attachment = await view.attach('a', WRITE);
+  const ends = [
+    commit(attachment, [{ chunk: 1, layer }]),
+    commit(attachment, [{ chunk: 1, layer: 0 }]),
+  ];
+  const synced = sync(attachment);
+  expect(await Promise.all(ends)).toEqual([0, 0]);
+  expect(await synced).toBe(0);
+  expect(await loadEntries(attachment)).toEqual([]);
+  await attachment.release();
+});
