@@ -26,7 +26,8 @@ deps: node_modules/.installed ## Install what is missing: Debian's g++ and pytho
 
 node_modules/.installed: package.json package-lock.json
 	@.ci/need-debian g++:g++ python3:python3
-	npm ci --no-fund --no-audit --loglevel=error
+	# Not `npm ci`: it refuses a lock file that leaves other platforms' optional packages out.
+	npm install --no-save --no-fund --no-audit --loglevel=error
 	@touch $@
 
 build: dist/.built ## Compile the TypeScript and the addon
@@ -68,7 +69,7 @@ install: build ## Install below PREFIX (/usr/local): both programs and what they
 	install -d $(DESTDIR)$(LIBDIR)/native-bindings/addon/build/Release
 	-install -m 644 native-bindings/addon/build/Release/*.node \
 	  $(DESTDIR)$(LIBDIR)/native-bindings/addon/build/Release/
-	cd $(DESTDIR)$(LIBDIR) && npm ci --omit=dev --no-fund --no-audit --loglevel=error
+	cd $(DESTDIR)$(LIBDIR) && npm install --no-save --omit=dev --no-fund --no-audit --loglevel=error
 	ln -sf $(LIBDIR)/bin/tapdisk-ts $(DESTDIR)$(PREFIX)/bin/tapdisk-ts
 	ln -sf $(LIBDIR)/bin/tapdisk $(DESTDIR)$(PREFIX)/bin/tapdisk
 
