@@ -32,6 +32,13 @@ export interface Addon {
   /** write(2) and read(2), without the fs module's machinery: for doorbells. */
   write(fd: number, bytes: Uint8Array): number;
   read(fd: number, bytes: Uint8Array): number;
+  /**
+   * sendmsg(2) with MSG_DONTWAIT and MSG_NOSIGNAL; `vectors` is an array of `count` struct iovec.
+   * Bytes sent, or -11 (EAGAIN) where the socket takes none now.
+   */
+  sendVector(fd: number, vectors: Uint8Array, count: number): number;
+  /** fcntl(2) F_DUPFD_CLOEXEC: another descriptor of the same open file. */
+  duplicate(fd: number): number;
   /** ioctl(2) with an argument by value. */
   ioctl(fd: number, request: number, value: number): number;
   /** poll(2) for POLLIN without waiting; the bits seen. */

@@ -1,4 +1,5 @@
 /** Shared memory: a file or a device mapped into this process. */
+import { closeSync, openSync } from 'node:fs';
 import { assert } from '../lib/assert';
 import { addon } from './addon';
 import { bytesAt } from './libc';
@@ -45,6 +46,20 @@ export function mapShared(fd: number, lengthBytes: number, offsetBytes = 0): Map
       if (result < 0) throw new SystemCallError('munmap', -result);
     },
   };
+}
+
+/**
+ * Maps memory of no file: zeroed, page-aligned, taken from the system page by page as it is touched.
+ *
+ * @throws SystemCallError ENOMEM
+ */
+export function mapZeroed(lengthBytes: number): Mapping {
+  const fd = openSync('/dev/zero', 'r+');
+  try {
+    return mapShared(fd, lengthBytes);
+  } finally {
+    closeSync(fd);
+  }
 }
 
 /** Without the addon: the bytes stay visible after unmap, and touching them is a SIGSEGV. */

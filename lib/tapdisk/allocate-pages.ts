@@ -1,14 +1,8 @@
 /** Page-aligned memory for whole chunks, which direct I/O can use as it is. */
-import { closeSync, openSync } from 'node:fs';
-import { mapShared } from '../../native-bindings/mapping';
+import { mapZeroed } from '../../native-bindings/mapping';
 import type { MemoryArea } from '../store/memory-area';
 
 /** Zeroed, a whole number of pages; it is kept for as long as the process lives. */
 export function allocatePages(lengthBytes: number): MemoryArea {
-  const fd = openSync('/dev/zero', 'r+');
-  try {
-    return mapShared(fd, lengthBytes);
-  } finally {
-    closeSync(fd);
-  }
+  return mapZeroed(lengthBytes);
 }

@@ -4,6 +4,8 @@ import { TapdiskError } from '../errors';
 import type { ChunkIo, ChunkIoOwner } from '../store/chunk-io';
 import { DISCARD_GRANULARITY_BYTES } from '../volume/limits';
 import type { Volume } from '../volume/volume';
+import { SECTOR_BYTES } from '../sector';
+import type { BlockAllocation } from './block-allocation';
 import type { BlockDevice } from './block-device';
 import { carriesData, checkRequest } from './check-request';
 import { RangeDiscard } from './discard';
@@ -35,7 +37,7 @@ const EINVAL = 22;
  * acknowledged before it. A BARRIER waits for all before it, holds all after it, and is on disk
  * when it is acknowledged.
  */
-export class Vbd implements BlockDevice, ChunkIoOwner {
+export class Vbd implements BlockDevice, BlockAllocation, ChunkIoOwner {
   readonly discardGranularityBytes = DISCARD_GRANULARITY_BYTES;
   readonly statistics = new VbdStatistics();
   /** Sees every request; null when nobody looks. */
@@ -83,6 +85,18 @@ export class Vbd implements BlockDevice, ChunkIoOwner {
 
   get paused(): boolean {
     return this.isPaused;
+  }
+
+  nextAllocatedSector(from: number, end: number): number {
+    return this.firstSector(from, end, (chunk, endChunk) =>
+      this.volume.nextOwnedChunk(chunk, endChunk),
+    );
+  }
+
+  nextFreeSector(from: number, end: number): number {
+    return this.firstSector(from, end, (chunk, endChunk) =>
+      this.volume.nextFreeChunk(chunk, endChunk),
+    );
   }
 
   acquire(): VbdRequest | null {
@@ -153,6 +167,17 @@ export class Vbd implements BlockDevice, ChunkIoOwner {
     if (io.errno !== 0) request.errno = io.errno;
     this.transfers.give(io);
     if (--request.pending === 0) this.dataDone(request);
+  }
+
+  /** First sector in [from, end) of a chunk that the search finds, or `end`. */
+  private firstSector(
+    from: number,
+    end: number,
+    search: (chunk: number, endChunk: number) => number,
+  ): number {
+    const sectorsPerChunk = this.volume.chunkBytes / SECTOR_BYTES;
+    const found = search(Math.floor(from / sectorsPerChunk), Math.ceil(end / sectorsPerChunk));
+    return found < 0 ? end : Math.max(from, found * sectorsPerChunk);
   }
 
   private mustRefuse(request: VbdRequest): boolean {

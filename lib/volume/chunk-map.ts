@@ -58,4 +58,13 @@ export class ChunkMap {
     }
     return -1;
   }
+
+  /** First chunk without an owner at or after `from` and before `end`, or -1. */
+  nextFree(from: number, end: number): number {
+    for (let chunk = from; chunk < end; chunk++) {
+      const page = this.pages[(chunk / MAP_PAGE_ENTRIES) >>> 0];
+      if (page === undefined || page[chunk % MAP_PAGE_ENTRIES] === 0) return chunk;
+    }
+    return -1;
+  }
 }

@@ -150,6 +150,11 @@ export class Volume implements ChunkIoOwner {
     return this.map.nextOwned(from, end);
   }
 
+  /** The first chunk without an owner in [from, end); -1 when there is none. */
+  nextFreeChunk(from: number, end: number): number {
+    return this.map.nextFree(from, end);
+  }
+
   /** True where the chunk lies in the layer that takes writes. */
   ownsInCurrentLayer(chunk: number): boolean {
     return this.map.get(chunk) === this.layer;

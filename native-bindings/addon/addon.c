@@ -186,6 +186,7 @@ NAPI_MODULE_INIT() {
                   export_function(env, exports, "read", read_bytes) &&
                   export_function(env, exports, "ioctl", ioctl_number) &&
                   export_function(env, exports, "pollNow", poll_now) &&
-                  export_memory(env, exports) && export_watch(env, exports);
+                  export_memory(env, exports) && export_watch(env, exports) &&
+                  export_socket(env, exports);
   return exported ? exports : NULL;
 }

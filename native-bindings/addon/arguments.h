@@ -30,5 +30,6 @@ bool export_function(napi_env env, napi_value exports, const char *name, napi_ca
 /* The addon's parts. */
 bool export_memory(napi_env env, napi_value exports);
 bool export_watch(napi_env env, napi_value exports);
+bool export_socket(napi_env env, napi_value exports);
 
 #endif
