@@ -1,0 +1,80 @@
+/** `tapdisk-ts serve nbd`: exports volumes to NBD clients. */
+import { join } from 'node:path';
+import { createLog } from '../../control/log';
+import { ensureRuntimeDirectory } from '../../control/runtime-dir';
+import { type ListenAddress, parseListenAddress } from '../../frontend/nbd/listen-address';
+import { tlsFromCertificates, tlsFromPsk } from '../../frontend/nbd/tls-options';
+import { parseVolumeAddress } from '../../pool/address';
+import { serveNbd as serve } from '../../tapdisk/serve-nbd';
+import { defineCommand } from '../command';
+
+export const serveNbd = defineCommand({
+  usage: 'nbd <volume..>',
+  summary: 'Serve volumes to NBD clients, until interrupted',
+  examples: [
+    ['tapdisk-ts serve nbd main/disk1', 'On a unix socket of your own, which it prints'],
+    ['tapdisk-ts serve nbd main/disk1 --listen tcp:127.0.0.1:10809', 'To programs of this host'],
+    [
+      'tapdisk-ts serve nbd main/a main/b --listen tcp:0.0.0.0:10809 --tls-certificates /etc/pki',
+      'To other hosts, by their certificates',
+    ],
+  ],
+  options: (yargs) =>
+    yargs
+      .positional('volume', {
+        type: 'string',
+        array: true,
+        demandOption: true,
+        describe: 'POOL/VOLUME, the name of its export',
+      })
+      .option('listen', {
+        type: 'string',
+        array: true,
+        requiresArg: true,
+        describe: 'unix:PATH or tcp:HOST:PORT; may be repeated',
+      })
+      .option('read-only', { type: 'boolean', default: false, describe: 'Refuse writes' })
+      .option('tls-certificates', {
+        type: 'string',
+        requiresArg: true,
+        describe: 'DIRECTORY of server-cert.pem, server-key.pem, ca-cert.pem',
+      })
+      .option('tls-psk', {
+        type: 'string',
+        requiresArg: true,
+        describe: 'FILE of user:key lines, as psktool makes it',
+      })
+      .option('tls', {
+        choices: ['required', 'off'] as const,
+        default: 'required' as const,
+        requiresArg: true,
+        describe: 'off: let other machines connect without TLS',
+      })
+      .conflicts('tls-certificates', 'tls-psk'),
+  async run(options, { io, output }) {
+    const { volume: volumes, listen, tlsCertificates, tlsPsk } = options;
+    for (const volume of volumes) parseVolumeAddress(volume);
+    const given = listen?.map(parseListenAddress);
+    const tls =
+      tlsCertificates !== undefined
+        ? tlsFromCertificates(tlsCertificates)
+        : tlsPsk !== undefined
+          ? tlsFromPsk(tlsPsk)
+          : null;
+    return serve({
+      volumes,
+      readOnly: options.readOnly,
+      addresses: given ?? [ownSocket(io.env)],
+      tls,
+      insecure: options.tls === 'off',
+      env: io.env,
+      log: createLog({ ...io.env }),
+      onServing: (uris) =>
+        output.result({ pid: process.pid, uris }, uris.map((uri) => `serving ${uri}`).join('\n')),
+    });
+  },
+});
+
+function ownSocket(env: Readonly<Record<string, string | undefined>>): ListenAddress {
+  return { kind: 'unix', path: join(ensureRuntimeDirectory(env), `nbd-${process.pid}.sock`) };
+}
