@@ -11,6 +11,9 @@ import { UnflushedWrites } from '../../lib/trace/unflushed-writes';
 import { ValueTable } from '../../lib/trace/value-table';
 import { VALUE_ANY, VALUE_UNHEARD, valueOfSequence } from '../../lib/trace/sector-value';
 
+// Thousands of requests: on a busy machine that takes its time.
+jest.setTimeout(60_000);
+
 const SECTORS = 24;
 const WORDS = 128;
 const SEED = 0xfeedface;

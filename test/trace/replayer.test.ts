@@ -12,6 +12,9 @@ import { PAYLOAD_BYTES } from '../../lib/trace/trace-record';
 import type { TraceSource } from '../../lib/trace/trace-source';
 import { MemoryTarget, type Faults } from './memory-target';
 
+// Thousands of requests: on a busy machine that takes its time.
+jest.setTimeout(60_000);
+
 const SECTORS = 4096;
 const SEED = 20261122;
 
@@ -105,16 +108,16 @@ function replay(
 
 describe('a correct disk', () => {
   test.each([1, 4, 32])('has no mismatches at depth %i', async (depth) => {
-    const lines = madeUp(1200);
+    const lines = madeUp(800);
     const target = new MemoryTarget({ sectors: SECTORS });
     const result = await replay(target, trace(lines), { depth });
-    expect(result).toMatchObject({ end: 'done', mismatches: 0, position: 1200, skipped: 0 });
+    expect(result).toMatchObject({ end: 'done', mismatches: 0, position: 800, skipped: 0 });
     expect(result.mismatchSamples).toEqual([]);
-    expect(result.sectorsVerified).toBeGreaterThan(5_000);
+    expect(result.sectorsVerified).toBeGreaterThan(3_000);
     expect(target.inFlightMax).toBeLessThanOrEqual(depth);
     expect(target.inFlightMax).toBeGreaterThan(depth / 2);
     // The final flush is one more.
-    expect(result.total.requests).toBe(1201);
+    expect(result.total.requests).toBe(801);
     expect(result.total.bytes).toBe(
       lines.reduce((sum, [op, , count]) => sum + (op === 5 ? 0 : count * 512), 0),
     );
@@ -124,10 +127,10 @@ describe('a correct disk', () => {
     let n = 0;
     const target = new MemoryTarget({ sectors: SECTORS });
     target.faults.status = () => (n++ % 5 === 0 ? -1 : n % 7 === 0 ? -2 : 0);
-    const result = await replay(target, trace(madeUp(2000)));
+    const result = await replay(target, trace(madeUp(900)));
     expect(result).toMatchObject({ end: 'done', mismatches: 0 });
-    expect(result.total.errors).toBeGreaterThan(300);
-    expect(result.total.unsupported).toBeGreaterThan(100);
+    expect(result.total.errors).toBeGreaterThan(100);
+    expect(result.total.unsupported).toBeGreaterThan(50);
   });
 
   test('may hold what it likes where nothing was written, if it is not fresh', async () => {
@@ -212,7 +215,7 @@ describe('a faulty disk is found out', () => {
   test.each(Object.entries(faults))('%s', async (_, [planted, kinds]) => {
     const target = new MemoryTarget({ sectors: SECTORS });
     target.faults = planted;
-    const lines = madeUp(1200, SEED, { discardPercent: 0 });
+    const lines = madeUp(800, SEED, { discardPercent: 0 });
     const result = await replay(target, trace(lines));
     expect(result.mismatches).toBeGreaterThan(0);
     expect(result.mismatchSamples.length).toBe(Math.min(20, result.mismatches));
@@ -241,7 +244,7 @@ test('overlapping requests are kept apart, and only those', async () => {
     inFlight[slot] = [0, 0, 0];
     return 0;
   };
-  const result = await replay(target, trace(madeUp(2000, SEED, { readPercent: 70 })));
+  const result = await replay(target, trace(madeUp(900, SEED, { readPercent: 70 })));
   expect(overlaps).toBe(0);
   expect(both).toBeGreaterThan(0);
   expect(result.conflictsWaited).toBeGreaterThan(0);
@@ -369,23 +372,23 @@ describe('a back end that dies', () => {
   };
 
   test('ends the replay, which goes on with the next one', async () => {
-    const lines = madeUp(2000);
-    const target = dying(500);
+    const lines = madeUp(900);
+    const target = dying(200);
     const model = newModel();
     const first = await replay(target, trace(lines), {}, model);
     expect(first).toMatchObject({ end: 'back-end-gone', goneReason: 'its process is gone' });
-    expect(first.position).toBeGreaterThan(300);
-    expect(first.position).toBeLessThan(2000);
+    expect(first.position).toBeGreaterThan(100);
+    expect(first.position).toBeLessThan(900);
     const next = new MemoryTarget({ sectors: SECTORS });
     target.content.forEach((words, sector) => next.content.set(sector, words));
     const second = await replay(next, trace(lines), { skip: first.position }, model);
-    expect(second).toMatchObject({ end: 'done', mismatches: 0, position: 2000 });
+    expect(second).toMatchObject({ end: 'done', mismatches: 0, position: 900 });
   });
 
   test('and whose successor has lost flushed data is found out', async () => {
-    const target = dying(500);
+    const target = dying(200);
     const model = newModel();
-    const first = await replay(target, trace(madeUp(2000)), {}, model);
+    const first = await replay(target, trace(madeUp(900)), {}, model);
     const second = await replay(
       new MemoryTarget({ sectors: SECTORS }),
       trace([...Array(SECTORS / 8).keys()].map((n) => [0, n * 8, 8])),
@@ -397,9 +400,9 @@ describe('a back end that dies', () => {
   });
 
   test('is replaced, and what was unanswered is sent again', async () => {
-    const target = dying(500);
+    const target = dying(200);
     const model = newModel();
-    const replayer = new Replayer(target, trace(madeUp(2000)), model, {
+    const replayer = new Replayer(target, trace(madeUp(900)), model, {
       ...OPTIONS,
       reconnectTimeoutMs: 5000,
     });
@@ -425,7 +428,7 @@ describe('a back end that dies', () => {
 test('a replay that is stopped answers what is in flight and says where it is', async () => {
   const target = new MemoryTarget({ sectors: SECTORS });
   const model = newModel();
-  const replayer = new Replayer(target, trace(madeUp(2000)), model, OPTIONS);
+  const replayer = new Replayer(target, trace(madeUp(900)), model, OPTIONS);
   target.faults.status = () => {
     if (replayer.progress().position > 700) replayer.stop();
     return 0;
