@@ -25,6 +25,8 @@ export interface UnderTestOptions {
   readonly storeKind?: string;
   /** Below which directory to work; the default is the system's for temporary files. */
   readonly below?: string;
+  /** Where the pool is to be; the default is in the directory of everything else. */
+  readonly poolDirectory?: string;
   readonly env?: Readonly<Record<string, string>>;
 }
 
@@ -43,7 +45,7 @@ export class TapdiskUnderTest {
     options: UnderTestOptions,
   ) {
     this.deviceDirectory = join(directory, 'rings', `blktap${MINOR}`);
-    this.poolDirectory = join(directory, 'pool');
+    this.poolDirectory = options.poolDirectory ?? join(directory, 'pool');
     this.env = {
       TAPDISK_TS_CONFIG_DIR: join(directory, 'config'),
       TAPDISK_TS_RUNTIME_DIR: join(directory, 'run'),

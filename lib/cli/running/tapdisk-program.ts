@@ -6,11 +6,17 @@ import { TapdiskError } from '../../errors';
 /** Another program to start; it must keep bin/tapdisk's contract. */
 export const PROGRAM_VARIABLE = 'TAPDISK_TS_PROGRAM';
 
-/** Looks upwards: the compiled code lies one folder deeper than its source. */
-export function tapdiskProgram(env: Readonly<Record<string, string | undefined>>): string {
+/**
+ * Looks upwards from `here`: the compiled code lies one folder deeper than its source.
+ * @throws TapdiskError TAPDISK_PROGRAM_NOT_FOUND
+ */
+export function tapdiskProgram(
+  env: Readonly<Record<string, string | undefined>>,
+  here: string = __dirname,
+): string {
   const override = env[PROGRAM_VARIABLE];
   if (override) return override;
-  for (let folder = __dirname; folder !== dirname(folder); folder = dirname(folder)) {
+  for (let folder = here; folder !== dirname(folder); folder = dirname(folder)) {
     const program = join(folder, 'bin', 'tapdisk');
     if (existsSync(join(folder, 'package.json')) && existsSync(program)) return program;
   }
