@@ -100,6 +100,7 @@ export class LocalAttachment implements Attachment {
         fd: mapFd,
         path: volume.map,
         readOnly,
+        uncleanBefore: before.inUse,
         fileSystem,
         record: () => attachment?.stored ?? stored,
       });

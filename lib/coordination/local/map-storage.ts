@@ -21,6 +21,8 @@ export interface OpenMap {
   readonly fd: number;
   readonly path: string;
   readonly readOnly: boolean;
+  /** The process before did not release: it may have committed entries and not synced them. */
+  readonly uncleanBefore: boolean;
   readonly fileSystem: FileSystem;
   /** The record as it is now: its layers change while the map is open. */
   readonly record: () => StoredRecord;
@@ -42,13 +44,14 @@ export class MapFileStorage implements MapStorage {
   private writtenCount = 0;
   private isWriting = false;
   private isSyncing = false;
-  private isDirty = false;
+  private isDirty: boolean;
   private isClosed = false;
   /** Of a sync that failed: the kernel dropped what it could not write, so no later one counts. */
   private syncErrno = 0;
   private idle: (() => void)[] = [];
 
   constructor(private readonly options: OpenMap) {
+    this.isDirty = options.uncleanBefore && !options.readOnly;
     const { sizeBytes, chunkBytes } = options.record();
     this.chunkCount = chunkCountOf(sizeBytes, chunkBytes);
   }

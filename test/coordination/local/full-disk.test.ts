@@ -133,6 +133,25 @@ it('neighbours travel in one write, and a sync without commits costs none', asyn
   await attachment.release();
 });
 
+it('a sync after a killed process makes what that one had committed durable', async () => {
+  const killed = await pool.open();
+  await commit(await killed.attach('a', WRITE), [{ chunk: 1, layer }]);
+  await pool.kill(killed);
+  let syncs = 0;
+  const view = await openOn({
+    datasyncThen: (fd, done) => {
+      syncs++;
+      NODE_FILE_SYSTEM.datasyncThen(fd, done);
+    },
+  });
+  const attachment = await view.attach('a', WRITE);
+  expect(attachment.uncleanBefore).toBe(true);
+  await sync(attachment);
+  await sync(attachment);
+  expect(syncs).toBe(1);
+  await attachment.release();
+});
+
 it('a slow write does not overtake a later one of the same chunk', async () => {
   let isFirst = true;
   const view = await openOn({
