@@ -5,7 +5,11 @@ import { CHUNK_READ, CHUNK_WRITE } from '../../lib/store/chunk-io';
 import { directAlignmentBytes } from '../../lib/store/dir/direct-alignment';
 import { DirStore, storeFreeBytes } from '../../lib/store/dir/dir-store';
 import { extentPath, layerDirectory } from '../../lib/store/dir/extent-path';
-import { EXTENT_FILES_OPEN_MAX, TRANSFERS_IN_FLIGHT_MAX } from '../../lib/store/limits';
+import {
+  EXTENT_BYTES,
+  EXTENT_FILES_OPEN_MAX,
+  TRANSFERS_IN_FLIGHT_MAX,
+} from '../../lib/store/limits';
 import { heapArea, type MemoryArea } from '../../lib/store/memory-area';
 import { alignedArea } from './aligned-area';
 import { fastBase, openPaths, storeDirectories } from './store-directory';
@@ -57,6 +61,9 @@ describe('files', () => {
     await driver.sync();
     expect(extentPath(directory, 0x1a, 0)).toBe(join(directory, 'layers/0000001a/00000000'));
     expect(statSync(extentPath(directory, 0x1a, 0)).size).toBe(3 * CHUNK_BYTES + 512 + 1024);
+    const beyond = EXTENT_BYTES / CHUNK_BYTES + 2;
+    await driver.write({ layer: 0x1a, chunk: beyond }, pattern(1024, 1));
+    expect(statSync(extentPath(directory, 0x1a, 1)).size).toBe(2 * CHUNK_BYTES + 1024);
     const next = open({ directory }).driver;
     expectBytes(await next.read({ layer: 0x1a, chunk: 3, offset: 512 }, 1024), pattern(1024, 1));
   });
