@@ -1,7 +1,7 @@
 /** Loads the project's own addon, which holds what runs per batch or per wake-up. */
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { TapdiskError, sentenceOf } from '../lib/errors';
+import { sentenceOf } from '../lib/errors';
 
 /** A watch of the addon; opaque. */
 export interface AddonWatch {
@@ -68,13 +68,6 @@ export function addon(): Addon | null {
 /** Why `addon()` is null, in a few words; empty where it is not. */
 export function addonAbsence(): string {
   return addon() === null ? whyNot : '';
-}
-
-/** The addon where nothing can be done without it. */
-export function requireAddon(): Addon {
-  const found = addon();
-  if (found !== null) return found;
-  throw new TapdiskError('ADDON_MISSING', `the native addon is not there: ${whyNot}`);
 }
 
 const FILE = 'addon/build/Release/tapdisk_native.node';

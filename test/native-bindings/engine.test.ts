@@ -1,8 +1,8 @@
 /** The engines, and which is picked. */
 import { UringEngine } from '../../native-bindings/uring-engine';
-import { requireAddon } from '../../native-bindings/addon';
 import { openIoEngine } from '../../native-bindings/open-engine';
 import { describeEngine } from './engine-contract';
+import { requireAddon } from './require-addon';
 
 const ignore = (): void => undefined;
 

@@ -1,6 +1,6 @@
 /** Watches through the addon. */
-import { requireAddon } from '../../native-bindings/addon';
 import { describeReadiness } from './readiness-contract';
+import { requireAddon } from './require-addon';
 
 test('the addon is built', () => {
   expect(requireAddon()).toBeDefined();

@@ -1,7 +1,7 @@
 /** Which memory areas an io_uring's registration table takes. */
-import { requireAddon } from '../../native-bindings/addon';
 import { URING_REGISTERED_AREAS_MAX } from '../../native-bindings/limits';
 import { UNREGISTERED, UringMemory } from '../../native-bindings/uring-memory';
+import { requireAddon } from './require-addon';
 
 const SUPPORTED = 0;
 const area = (address: number) => ({ bytes: Buffer.alloc(16), address });

@@ -1,8 +1,9 @@
 /** What becomes of operations that the kernel does not take at once. */
 import * as fs from 'node:fs';
 import { join } from 'node:path';
-import { type Addon, requireAddon } from '../../native-bindings/addon';
+import type { Addon } from '../../native-bindings/addon';
 import { UringEngine } from '../../native-bindings/uring-engine';
+import { requireAddon } from './require-addon';
 import { temporaryDirectory } from './temporary-directory';
 
 const EINTR = -4;
