@@ -33,7 +33,10 @@ export class Disk {
 
   /** As ServedVolume.open. */
   static async open(options: OpenDisk): Promise<Disk> {
-    return new Disk(options, await ServedVolume.open(options));
+    const { cookie, log } = options;
+    const onRecordingEnded = (reason: TapdiskError): void =>
+      log.warn({ cookie, code: reason.code }, reason.message);
+    return new Disk(options, await ServedVolume.open({ ...options, onRecordingEnded }));
   }
 
   get image(): OpenedImage {

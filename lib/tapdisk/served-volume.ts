@@ -14,6 +14,8 @@ export interface ServeVolume {
   readonly readOnly: boolean;
   /** Whose pools; this process's environment unless told. */
   readonly env?: Readonly<Record<string, string | undefined>>;
+  /** A recording ended by itself: its disk was full or too slow. */
+  readonly onRecordingEnded?: (reason: TapdiskError) => void;
 }
 
 export class ServedVolume {
@@ -26,10 +28,16 @@ export class ServedVolume {
     private readonly volume: Volume,
     readonly vbd: Vbd,
     private readonly closePool: () => Promise<void>,
+    private readonly onRecordingEnded: (reason: TapdiskError) => void,
   ) {}
 
   /** Takes the attach lock and loads the chunk map. Where it rejects, nothing is left open. */
-  static async open({ path, readOnly, env }: ServeVolume): Promise<ServedVolume> {
+  static async open({
+    path,
+    readOnly,
+    env,
+    onRecordingEnded = () => {},
+  }: ServeVolume): Promise<ServedVolume> {
     const address = parseVolumeAddress(path);
     const pool = await openPool(address.pool, env === undefined ? {} : { env });
     try {
@@ -37,8 +45,13 @@ export class ServedVolume {
       try {
         const { chunkBytes } = attachment.record;
         const store = await pool.openStore({ chunkBytes, readOnly });
-        const volume = await Volume.open({ attachment, store, allocate: allocatePages });
-        return new ServedVolume(path, volume, new Vbd(volume), () => pool.close());
+        const opening = Volume.open({ attachment, store, allocate: allocatePages });
+        const volume = await opening.catch(async (error: unknown) => {
+          await store.close();
+          throw error;
+        });
+        const closePool = (): Promise<void> => pool.close();
+        return new ServedVolume(path, volume, new Vbd(volume), closePool, onRecordingEnded);
       } catch (error) {
         await attachment.release();
         throw error;
@@ -84,7 +97,15 @@ export class ServedVolume {
         `${this.path} is being recorded to ${this.recorder.path} already; stop that first`,
       );
     }
-    const recorder = await TraceRecorder.start({ ...trace, sectors: this.vbd.sectors });
+    const recorder = await TraceRecorder.start({
+      ...trace,
+      sectors: this.vbd.sectors,
+      onEnded: (reason) => {
+        this.onRecordingEnded(reason);
+        // Gives the trace its end, so that it can be read.
+        void this.stopRecording();
+      },
+    });
     this.recorder = recorder;
     this.vbd.observer = recorder;
   }

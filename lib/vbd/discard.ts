@@ -2,7 +2,7 @@
 import { SECTOR_BYTES } from '../sector';
 import { CHUNK_WRITE, ChunkIo, type ChunkIoOwner } from '../store/chunk-io';
 import type { ErrnoCallback } from '../store/chunk-store';
-import { heapArea, type MemoryArea } from '../store/memory-area';
+import type { MemoryArea } from '../store/memory-area';
 import { DISCARD_GRANULARITY_BYTES, DISCARD_STEP_CHUNKS, ZERO_WRITE_BYTES } from '../volume/limits';
 import type { Volume } from '../volume/volume';
 
@@ -83,7 +83,7 @@ export class RangeDiscard {
   }
 
   private writeZeros(chunk: number, offset: number, length: number): void {
-    const zeros = (this.zeros ??= heapArea(ZERO_WRITE_BYTES));
+    const zeros = (this.zeros ??= this.volume.allocate(ZERO_WRITE_BYTES));
     const { volume, step } = this;
     const io = new ChunkIo();
     const end = offset + length;

@@ -1,5 +1,5 @@
 /** Brings a chunk of an older layer into the current one, with a guest's write laid over it. */
-import { heapArea, type MemoryArea } from '../store/memory-area';
+import type { MemoryArea } from '../store/memory-area';
 import { CHUNK_READ, CHUNK_WRITE, ChunkIo, type ChunkIoOwner } from '../store/chunk-io';
 import type { ChunkStore, ErrnoCallback } from '../store/chunk-store';
 import { COPIES_IN_FLIGHT_MAX } from './limits';
@@ -55,7 +55,7 @@ export class CopyUp {
 
   constructor(
     private readonly store: ChunkStore,
-    private readonly allocate: (lengthBytes: number) => MemoryArea = heapArea,
+    private readonly allocate: (lengthBytes: number) => MemoryArea,
   ) {}
 
   /** Calls back when the new chunk is written (not yet synced, not yet in the map). */

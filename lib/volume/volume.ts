@@ -13,7 +13,7 @@ import { SECTOR_BYTES } from '../sector';
 import { CHUNK_READ, type ChunkIo, type ChunkIoOwner } from '../store/chunk-io';
 import type { ChunkStore, ErrnoCallback } from '../store/chunk-store';
 import { IoQueue } from '../store/io-queue';
-import type { MemoryArea } from '../store/memory-area';
+import { heapArea, type MemoryArea } from '../store/memory-area';
 import { SyncGate } from '../sync-gate';
 import { ChunkMap } from './chunk-map';
 import { ChunkTransition } from './chunk-transition';
@@ -23,7 +23,10 @@ import { MapCommitter } from './map-committer';
 export interface OpenVolume {
   readonly attachment: Attachment;
   readonly store: ChunkStore;
-  /** Page-aligned memory for copies of whole chunks; ordinary memory where none is given. */
+  /**
+   * Makes page-aligned memory for transfers of the volume's own; ordinary memory where it is not
+   * given, which goes through the page cache.
+   */
   readonly allocate?: (lengthBytes: number) => MemoryArea;
 }
 
@@ -47,6 +50,9 @@ export class Volume implements ChunkIoOwner {
   };
   /** Called after each batch of completions; set by the one user of the volume. */
   onBatchEnd: () => void = () => {};
+
+  /** Memory for transfers that are not a guest's; never given back. */
+  readonly allocate: (lengthBytes: number) => MemoryArea;
 
   private readonly store: ChunkStore;
   private readonly layer: number;
@@ -80,7 +86,8 @@ export class Volume implements ChunkIoOwner {
     const mapNeedsSync = attachment.uncleanBefore && !attachment.readOnly;
     this.committer = new MapCommitter(this.store, attachment.map, batchEnd, mapNeedsSync);
     this.flushGate = new SyncGate((done) => this.syncAll(done), batchEnd);
-    this.copyUp = new CopyUp(this.store, options.allocate);
+    this.allocate = options.allocate ?? heapArea;
+    this.copyUp = new CopyUp(this.store, this.allocate);
   }
 
   /**

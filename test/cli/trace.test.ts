@@ -155,7 +155,7 @@ describe('replay', () => {
   });
 
   test.each<[string, string[], number, string]>([
-    ['no disk', [], 2, 'say --volume POOL/VOLUME, or --device'],
+    ['--model without a disk that stays', ['--model', 'm'], 2, '--model needs a disk that stays'],
     ['both', ['--device', 'shm:/a', '--volume', 'a/b'], 2, 'mutually exclusive'],
     ['a kernel device', ['--device', '/dev/xen/blktap0'], 1, 'is not a stand-in ring'],
     ['a volume that nobody serves', ['--volume', 'a/b'], 3, 'No running process'],
