@@ -1,6 +1,7 @@
 import tseslint from 'typescript-eslint';
 
 export default tseslint.config(
+  { ignores: ['**/*.js'] },
   ...tseslint.configs.recommendedTypeChecked,
   {
     languageOptions: { parserOptions: { project: './tsconfig.json' } },
