@@ -121,7 +121,7 @@ async function adopt(
     if (names.length === 0) return identity;
     throw new TapdiskError(
       'POOL_DIRECTORY_IN_USE',
-      `${directory} is a pool with ${names.length} volumes already; ` +
+      `${directory} is a pool with volumes already (${names.length}); ` +
         'give --existing to take it over with them, or choose another directory',
     );
   } finally {
