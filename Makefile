@@ -48,7 +48,7 @@ demo: build ## A tapdisk started by its pipes, 20,000 requests verified, kill -9
 test: build ## Unit and end-to-end tests that need neither root nor minutes; prints coverage
 	npx jest --coverage
 
-test-crash: build ## 200 kills at random instants under load (SEED=n repeats one run; minutes)
+test-crash: build ## 200 kills at random instants under load (SEED=n repeats the choices; minutes)
 	node dist/test/crash/crash-test.js
 
 lint: node_modules/.installed ## Lint, formatting, and the import direction between rooms
