@@ -136,7 +136,7 @@ export function describeMap(given: () => { pool: PoolUnderTest; here: Coordinati
     });
 
     it('follows a model through random commits, kills and attaches', async () => {
-      const seed = Number(process.env.TEST_SEED ?? 20261122);
+      const seed = Number(process.env.SEED ?? 20261122);
       const random = seededRandom(seed);
       const { layer } = await create('a', 2500 * CHUNK);
       const model = new Map<number, number>();
