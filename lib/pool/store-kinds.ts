@@ -10,7 +10,10 @@ import { NullStore } from '../store/null-store';
 export interface OpenStore {
   readonly chunkBytes: number;
   readonly readOnly: boolean;
-  /** Past the page cache, where the file system lets it; true unless told. */
+  /**
+   * Past the page cache, where the file system lets it; else as TAPDISK_TS_DIRECT says (`on`,
+   * `off`), and true without either.
+   */
   readonly direct?: boolean;
   /** Which I/O engine is preferred; io_uring unless told. */
   readonly engine?: IoEngineKind;
@@ -19,7 +22,7 @@ export interface OpenStore {
 type OpenStoreKind = (directory: string, options: OpenStore) => ChunkStore;
 
 const STORE_KINDS: Readonly<Record<string, OpenStoreKind>> = {
-  dir: (directory, { chunkBytes, readOnly, direct = true, engine }) =>
+  dir: (directory, { chunkBytes, readOnly, direct = directByEnvironment(), engine }) =>
     new DirStore({
       directory,
       chunkBytes,
@@ -35,6 +38,17 @@ const STORE_KINDS: Readonly<Record<string, OpenStoreKind>> = {
 export const STORE_KIND_NAMES: readonly string[] = Object.keys(STORE_KINDS);
 export const STORE_KIND_DEFAULT = 'dir';
 
+/** Buffered transfers end in memory, so what serves them can be measured without the device. */
+function directByEnvironment(): boolean {
+  const setting = process.env.TAPDISK_TS_DIRECT ?? '';
+  if (setting === '' || setting === 'on') return true;
+  if (setting === 'off') return false;
+  throw new TapdiskError(
+    'DIRECT_UNKNOWN',
+    `TAPDISK_TS_DIRECT is "${setting}", which means nothing; set it to on or off`,
+  );
+}
+
 /** @throws TapdiskError STORE_KIND_UNKNOWN */
 export function checkStoreKind(kind: string): void {
   if (STORE_KIND_NAMES.includes(kind)) return;
@@ -44,6 +58,7 @@ export function checkStoreKind(kind: string): void {
   );
 }
 
+/** @throws TapdiskError STORE_KIND_UNKNOWN, DIRECT_UNKNOWN, IO_ENGINE_UNKNOWN */
 export function openStoreOfKind(kind: string, directory: string, options: OpenStore): ChunkStore {
   checkStoreKind(kind);
   return STORE_KINDS[kind](directory, options);
