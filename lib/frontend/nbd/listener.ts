@@ -1,5 +1,5 @@
 /** One listening socket of an NBD server, unix or TCP. */
-import { lstatSync, rmSync } from 'node:fs';
+import { lstatSync, rmSync, type Stats } from 'node:fs';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { errnoOf, sentenceOf, TapdiskError } from '../../errors';
 import type { ListenAddress } from './listen-address';
@@ -24,7 +24,7 @@ export class Listener {
     address: ListenAddress,
     onAccepted: (socket: Socket) => void,
   ): Promise<Listener> {
-    if (address.kind === 'unix') await removeDeadSocket(address.path);
+    if (address.kind === 'unix') await removeDeadSocket(address);
     const server = createServer({ pauseOnConnect: true, allowHalfOpen: true }, onAccepted);
     await new Promise<void>((resolve, reject) => {
       server.once('error', (error) => reject(cannotListen(address, error)));
@@ -57,8 +57,14 @@ export class Listener {
 }
 
 /** @throws TapdiskError NBD_LISTEN_BUSY where it lives, or where another thing has its place */
-async function removeDeadSocket(path: string): Promise<void> {
-  const stat = lstatSync(path, { throwIfNoEntry: false });
+async function removeDeadSocket(address: ListenAddress & { kind: 'unix' }): Promise<void> {
+  const { path } = address;
+  let stat: Stats | undefined;
+  try {
+    stat = lstatSync(path, { throwIfNoEntry: false });
+  } catch (error) {
+    throw cannotListen(address, error);
+  }
   if (stat === undefined) return;
   if (!stat.isSocket()) {
     throw new TapdiskError(
@@ -82,7 +88,7 @@ async function removeDeadSocket(path: string): Promise<void> {
   rmSync(path, { force: true });
 }
 
-function cannotListen(address: ListenAddress, error: Error): TapdiskError {
+function cannotListen(address: ListenAddress, error: unknown): TapdiskError {
   const where = address.kind === 'unix' ? address.path : `${address.host} port ${address.port}`;
   if (errnoOf(error) === 'EADDRINUSE') {
     return new TapdiskError(

@@ -24,6 +24,7 @@ export interface NbdServerOptions {
   /** A connection was refused or failed; the server goes on. */
   readonly onConnectionFailed: (reason: TapdiskError) => void;
   readonly connectionsMax?: number;
+  readonly largeRequestsBytesMax?: number;
   readonly negotiationTimeoutMs?: number;
   readonly stallTimeoutMs?: number;
   readonly stallCheckIntervalMs?: number;
@@ -47,7 +48,7 @@ export class NbdServer {
   private readonly connections = new Set<Connection>();
   /** Closed, with requests still at a VBD. */
   private readonly ending = new Set<Connection>();
-  private readonly largeAreas = new LargeAreas();
+  private readonly largeAreas: LargeAreas;
   private readonly listeners: Listener[] = [];
   private readonly stallCheck: NodeJS.Timeout;
   private accepted = 0;
@@ -56,6 +57,7 @@ export class NbdServer {
 
   private constructor(private readonly options: NbdServerOptions) {
     this.exports = [...options.exports];
+    this.largeAreas = new LargeAreas(options.largeRequestsBytesMax);
     const intervalMs = options.stallCheckIntervalMs ?? STALL_CHECK_INTERVAL_MS;
     this.stallCheck = setInterval(() => this.checkProgress(), intervalMs);
     this.stallCheck.unref();

@@ -1,0 +1,6 @@
+/** The transmission phase through Node's own streams, as without the addon and under TLS. */
+import { transmissionContract } from './transmission-contract';
+
+jest.mock('../../../lib/frontend/nbd/adopt-socket', () => ({ adoptSocket: () => null }));
+
+transmissionContract();
