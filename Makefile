@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help deps build demo test test-crash test-full-disk lint format bench install uninstall clean
+.PHONY: help deps build demo test test-crash lint format bench install uninstall clean
 
 PREFIX ?= /usr/local
 LIBDIR := $(PREFIX)/lib/tapdisk-ts

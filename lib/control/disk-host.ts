@@ -44,6 +44,14 @@ export interface DiskStatus {
 /** Nested plain JSON: counters and gauges of one disk. */
 export type DiskStatistics = Readonly<Record<string, unknown>>;
 
+/** A recording that has ended. */
+export interface RecordedTrace {
+  readonly path: string;
+  readonly requests: number;
+  /** 'overloaded' and 'write-error': it ended by itself, before it was asked to. */
+  readonly endReason: 'stopped' | 'overloaded' | 'write-error';
+}
+
 /** What a control socket serves. All by cookie; unknown ones reject with DISK_NOT_FOUND. */
 export interface DiskAdmin {
   list(): DiskStatus[];
@@ -54,6 +62,5 @@ export interface DiskAdmin {
   /** As CLOSE on the pipes. */
   detach(cookie: number): Promise<void>;
   startRecording(cookie: number, trace: { path: string; payload: 'hash' | 'full' }): Promise<void>;
-  /** Resolves to the number of requests recorded. */
-  stopRecording(cookie: number): Promise<{ path: string; requests: number }>;
+  stopRecording(cookie: number): Promise<RecordedTrace>;
 }

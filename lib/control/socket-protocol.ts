@@ -44,7 +44,11 @@ export const SOCKET_METHODS = {
   },
   stopRecording: {
     params: oneDisk,
-    result: z.object({ path: z.string(), requests: z.number().int() }),
+    result: z.object({
+      path: z.string(),
+      requests: z.number().int(),
+      endReason: z.enum(['stopped', 'overloaded', 'write-error']),
+    }),
   },
 } as const;
 

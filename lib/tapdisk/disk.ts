@@ -1,6 +1,12 @@
 /** One disk of a tapdisk process: a volume, its VBD, and the front end it is connected to. */
 import { TapdiskError } from '../errors';
-import type { DiskState, DiskStatistics, DiskStatus, OpenedImage } from '../control/disk-host';
+import type {
+  DiskState,
+  DiskStatistics,
+  DiskStatus,
+  OpenedImage,
+  RecordedTrace,
+} from '../control/disk-host';
 import type { Log } from '../control/log';
 import type { Frontend } from '../frontend/frontend';
 import { SECTOR_BYTES } from '../sector';
@@ -109,7 +115,7 @@ export class Disk {
     return this.served.startRecording(trace);
   }
 
-  stopRecording(): Promise<{ path: string; requests: number }> {
+  stopRecording(): Promise<RecordedTrace> {
     return this.served.stopRecording();
   }
 

@@ -1,5 +1,11 @@
 /** The volumes that one process exports over NBD, as its control socket sees them. */
-import type { DiskAdmin, DiskState, DiskStatistics, DiskStatus } from '../control/disk-host';
+import type {
+  DiskAdmin,
+  DiskState,
+  DiskStatistics,
+  DiskStatus,
+  RecordedTrace,
+} from '../control/disk-host';
 import { TapdiskError } from '../errors';
 import { exportUri } from '../frontend/nbd/listen-address';
 import { NbdServer, type NbdServerOptions } from '../frontend/nbd/nbd-server';
@@ -96,7 +102,7 @@ export class NbdDisks implements DiskAdmin {
     await this.disk(cookie).startRecording(trace);
   }
 
-  async stopRecording(cookie: number): Promise<{ path: string; requests: number }> {
+  async stopRecording(cookie: number): Promise<RecordedTrace> {
     return this.disk(cookie).stopRecording();
   }
 

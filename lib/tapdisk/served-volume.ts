@@ -1,5 +1,5 @@
 /** A volume that this process has attached, with its VBD and its recorder: all but a front end. */
-import type { DiskState, DiskStatistics } from '../control/disk-host';
+import type { DiskState, DiskStatistics, RecordedTrace } from '../control/disk-host';
 import { TapdiskError } from '../errors';
 import { parseVolumeAddress } from '../pool/address';
 import { openPool } from '../pool/open-pool';
@@ -20,6 +20,8 @@ export interface ServeVolume {
 
 export class ServedVolume {
   private recorder: TraceRecorder | null = null;
+  /** Of a recorder that ended by itself. */
+  private recorded: Promise<RecordedTrace> | null = null;
   private isVbdClosed = false;
 
   private constructor(
@@ -102,23 +104,25 @@ export class ServedVolume {
       sectors: this.vbd.sectors,
       onEnded: (reason) => {
         this.onRecordingEnded(reason);
-        // Gives the trace its end, so that it can be read.
-        void this.stopRecording();
+        // Gives the trace its end, so that it can be read; how it ended is told when it is stopped.
+        this.vbd.observer = null;
+        this.recorded = recorder.stop();
       },
     });
     this.recorder = recorder;
+    this.recorded = null;
     this.vbd.observer = recorder;
   }
 
   /** @throws TapdiskError RECORDING_NOT_FOUND */
-  async stopRecording(): Promise<{ path: string; requests: number }> {
+  async stopRecording(): Promise<RecordedTrace> {
     const { recorder } = this;
     if (recorder === null) {
       throw new TapdiskError('RECORDING_NOT_FOUND', `${this.path} is not being recorded`);
     }
     this.recorder = null;
     this.vbd.observer = null;
-    return recorder.stop();
+    return this.recorded ?? recorder.stop();
   }
 
   /** Drains, flushes and gives the volume back; may be called again where it rejected. */

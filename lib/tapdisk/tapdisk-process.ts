@@ -6,6 +6,7 @@ import type {
   DiskStatistics,
   DiskStatus,
   OpenedImage,
+  RecordedTrace,
 } from '../control/disk-host';
 import type { Log } from '../control/log';
 import { sentenceOf } from '../errors';
@@ -92,7 +93,7 @@ export class TapdiskProcess implements DiskHost, DiskAdmin {
     await this.disk(cookie).startRecording(trace);
   }
 
-  async stopRecording(cookie: number): Promise<{ path: string; requests: number }> {
+  async stopRecording(cookie: number): Promise<RecordedTrace> {
     return this.disk(cookie).stopRecording();
   }
 

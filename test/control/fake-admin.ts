@@ -1,5 +1,10 @@
 /** A DiskAdmin with one disk of cookie 5, whose calls can be noted, refused and held. */
-import type { DiskAdmin, DiskStatistics, DiskStatus } from '../../lib/control/disk-host';
+import type {
+  DiskAdmin,
+  DiskStatistics,
+  DiskStatus,
+  RecordedTrace,
+} from '../../lib/control/disk-host';
 import { TapdiskError } from '../../lib/errors';
 
 export class FakeAdmin implements DiskAdmin {
@@ -50,9 +55,9 @@ export class FakeAdmin implements DiskAdmin {
     this.check('startRecording', cookie, trace);
   }
 
-  async stopRecording(cookie: number): Promise<{ path: string; requests: number }> {
+  async stopRecording(cookie: number): Promise<RecordedTrace> {
     this.check('stopRecording', cookie);
-    return { path: '/tmp/trace', requests: 17 };
+    return { path: '/tmp/trace', requests: 17, endReason: 'stopped' };
   }
 
   private check(...call: [string, number, ...unknown[]]): void {

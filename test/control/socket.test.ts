@@ -68,6 +68,7 @@ describe('requests', () => {
     expect(await callProcess(server.path, 'stopRecording', disk)).toEqual({
       path: '/tmp/trace',
       requests: 17,
+      endReason: 'stopped',
     });
     expect(admin.calls).toEqual([
       ['statistics', 5],

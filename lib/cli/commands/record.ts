@@ -4,6 +4,12 @@ import { defineCommand } from '../command';
 import { UsageError } from '../failure';
 import { askDisk, diskOptions, findDisk } from '../running/disk-options';
 
+const EARLY_ENDS = {
+  stopped: '',
+  overloaded: '; it ended early, since the disk of the trace was too slow',
+  'write-error': '; it ended early, since the disk of the trace was full or failed',
+} as const;
+
 const PAYLOADS = ['hash', 'full'] as const;
 
 export const record = defineCommand({
@@ -31,7 +37,11 @@ export const record = defineCommand({
     const found = await findDisk(options, io);
     if (stop) {
       const trace = await askDisk(found, 'stopRecording', {});
-      output.result({ volume, ...trace }, `${trace.requests} requests recorded in ${trace.path}`);
+      const early = EARLY_ENDS[trace.endReason];
+      output.result(
+        { volume, ...trace },
+        `${trace.requests} requests recorded in ${trace.path}${early}`,
+      );
       return;
     }
     const path = resolve(options.output as string);

@@ -1,6 +1,7 @@
 /** Gives a ring back after its disk was detached: the stand-in's files, or the kernel's ring. */
-import { CONTROL_NODES, freeTap } from '../../frontend/blktap/blktap2-control';
+import { freeTap } from '../../frontend/blktap/blktap2-control';
 import { parseRingLocation } from '../../frontend/blktap/find-device';
+import { identifyModule } from '../../frontend/blktap/identify-module';
 import { linuxSyscalls } from '../../frontend/blktap/linux-syscalls';
 import { ShmDevice } from '../../frontend/shm/shm-device';
 import { TapdiskError } from '../../errors';
@@ -14,14 +15,21 @@ export function releaseDevice(device: string): void {
     ShmDevice.remove(path);
     return;
   }
-  const minor = linuxSyscalls.characterDevice(path)?.minor;
-  const hasControl = CONTROL_NODES.some(
-    (node) => linuxSyscalls.characterDevice(node) !== undefined,
-  );
-  if (minor === undefined || !hasControl || freeTap(linuxSyscalls, minor) !== 'freed') {
+  if (!freesTap(path)) {
     throw new TapdiskError(
       'DEVICE_NOT_REMOVABLE',
       `The disk is detached, but ${device} stays: only stand-in devices and unused blktap2 rings can be removed.`,
     );
+  }
+}
+
+/** By its driver: a tap must not be freed for another device of the same minor number. */
+function freesTap(path: string): boolean {
+  try {
+    const { kind, minor } = identifyModule(path, linuxSyscalls);
+    return kind !== 'blktap1' && freeTap(linuxSyscalls, minor) === 'freed';
+  } catch (error) {
+    if (error instanceof TapdiskError) return false;
+    throw error;
   }
 }

@@ -3,13 +3,13 @@
  *
  * Entry i, the layer that owns chunk i, lies at byte 4096 + 4 × i. Holes are zeros: nobody's chunks.
  */
+import { crc32 } from 'node:zlib';
 import { endianness } from 'node:os';
 import { assert } from '../../assert';
 import { TapdiskError } from '../../errors';
 import { MAP_PAGE_ENTRIES } from '../coordination';
 import { MAP_PREALLOCATED_BYTES_MAX, MAP_READ_BYTES } from '../limits';
 import { chunkCountOf } from '../volume-geometry';
-import { crc32 } from './crc32';
 import type { FileSystem } from './file-system';
 import { FILE_MODE } from './layout';
 import type { StoredRecord } from './record-file';

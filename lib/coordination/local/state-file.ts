@@ -4,9 +4,9 @@
  * Overwritten in place, not replaced: a volume can be attached and released on a full disk. A slot
  * that was cut while being written fails its checksum, and the other one, one change older, counts.
  */
+import { crc32 } from 'node:zlib';
 import { assert } from '../../assert';
 import { TapdiskError } from '../../errors';
-import { crc32 } from './crc32';
 import type { FileSystem } from './file-system';
 import { UUID_BYTES, uuidToBytes } from './uuid-bytes';
 

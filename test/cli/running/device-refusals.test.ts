@@ -29,6 +29,10 @@ test('a device that is neither a stand-in nor a ring of blktap2', () => {
   expect(message).toContain('/dev/nowhere/blktap9 stays');
 });
 
+test('a device of another driver, whatever its minor number', () => {
+  expect(refusal(() => releaseDevice('/dev/null')).code).toBe('DEVICE_NOT_REMOVABLE');
+});
+
 test('a directory that is no stand-in device is not removed', () => {
   expect(refusal(() => releaseDevice(`shm:${directory}`)).code).toBe('SHM_DEVICE_NOT_FOUND');
   expect(() => rmSync(directory, { recursive: true })).not.toThrow();

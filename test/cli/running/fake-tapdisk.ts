@@ -87,7 +87,7 @@ const admin = {
     const path = disk(cookie).recording;
     if (path === null) throw new TapdiskError('RECORDING_NOT_FOUND', 'not being recorded');
     disk(cookie).recording = null;
-    return { path, requests: 7 };
+    return { path, requests: 7, endReason: 'stopped' };
   },
 };
 const log = createLog();

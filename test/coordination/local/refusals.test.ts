@@ -2,7 +2,7 @@
 import { cpSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Coordination } from '../../../lib/coordination/coordination';
-import { crc32 } from '../../../lib/coordination/local/crc32';
+import { crc32 } from 'node:zlib';
 import { openLocalCoordination } from '../../../lib/coordination/local/local-coordination';
 import { NODE_FILE_SYSTEM } from '../../../lib/coordination/local/file-system';
 import { CHUNK, commit, loadEntries, MIB, READ, refusal, WRITE } from '../pool-under-test';
