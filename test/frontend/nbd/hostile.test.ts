@@ -129,8 +129,9 @@ describe('a connection alone is ended', () => {
     await deaf.greet();
     deaf.socket.pause();
     const many = Buffer.concat(Array(5000).fill(optionRequest(OPT.LIST, Buffer.alloc(0))));
-    for (let sent = 0; sent < 4 * NEGOTIATION_OUTPUT_BYTES_MAX; sent += many.length)
+    for (let sent = 0; sent < 4 * NEGOTIATION_OUTPUT_BYTES_MAX; sent += many.length) {
       deaf.send(many);
+    }
     await until(() => server.failures.length > 0);
     expect(server.failures).toEqual(['NBD_PROTOCOL']);
   });
