@@ -1,116 +1,52 @@
 /**
- * Ring throughput and latency, beside fio with io_uring on the file that holds the same chunks.
- *
- * Our runs and fio's alternate; figures are medians of ROUNDS runs of DURATION_MS each.
+ * `make bench`: groups of rows, each beside its peers. Arguments name groups; without any, all run.
  */
-import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
-import { cpus, release } from 'node:os';
-import { join } from 'node:path';
-import { PROJECT_ROOT } from '../project-root';
-import { TapdiskUnderTest } from '../e2e/tapdisk-under-test';
-import { runFio } from './fio';
-import { printTable, rowsAsJson, type Row } from './report';
-import { RingLoad } from './ring-load';
-import { nameOfLoad, type Load, type Sample } from './sample';
+import { readFileSync } from 'node:fs';
+import { first } from './groups/first';
+import { growth } from './groups/growth';
+import type { Group } from './groups/group';
+import { nbd } from './groups/nbd';
+import { ring } from './groups/ring';
+import { countGoals, tableOf } from './report';
+import { keepResult } from './results';
+import type { Row } from './row';
+import { conditions, machine, RESULTS_FILE } from './settings';
 
-const ROUNDS = Number(process.env.ROUNDS ?? 3);
-const DURATION_MS = Number(process.env.DURATION_MS ?? 1500);
-const DISK_BYTES = Number(process.env.DISK_BYTES ?? 2 ** 30);
-/** Where the pool lies: the device that is measured. */
-const BELOW = process.env.BENCH_DIR ?? join(PROJECT_ROOT, '.bench');
-const SECTOR_BYTES = 512;
-const CHUNK_BYTES = 4 * 2 ** 20;
-const KIB = 1024;
-
-const LOADS: readonly Load[] = [4 * KIB, 44 * KIB].flatMap((blockBytes) =>
-  [1, 32].flatMap((depth) =>
-    (['read', 'write'] as const).map((operation) => ({
-      operation,
-      pattern: blockBytes === 4 * KIB ? ('random' as const) : ('sequential' as const),
-      blockBytes,
-      depth,
-      direct: true,
-    })),
-  ),
-);
+const GROUPS: Readonly<Record<string, Group>> = { first, ring, nbd, growth };
 
 function say(text: string): void {
   process.stdout.write(text);
 }
 
-/** A served volume whose every chunk was written once. */
-async function prepare(storeKind: string): Promise<{ tapdisk: TapdiskUnderTest; load: RingLoad }> {
-  const tapdisk = await TapdiskUnderTest.create({
-    sizeBytes: DISK_BYTES,
-    chunkBytes: CHUNK_BYTES,
-    storeKind,
-    below: BELOW,
-  });
-  await tapdisk.start();
-  const load = new RingLoad(DISK_BYTES / SECTOR_BYTES);
-  await load.open(tapdisk.deviceDirectory);
-  await load.fill(tapdisk.pid);
-  return { tapdisk, load };
-}
-
-/** The one extent file of the volume's layer. */
-function extentFileOf(tapdisk: TapdiskUnderTest): string {
-  const layers = join(tapdisk.poolDirectory, 'layers');
-  const [layer] = readdirSync(layers);
-  const [extent] = readdirSync(join(layers, layer));
-  return join(layers, layer, extent);
-}
-
-async function main(): Promise<void> {
-  mkdirSync(BELOW, { recursive: true });
-  say(
-    `${cpus().length} × ${cpus()[0].model.trim()}, Linux ${release()}, Node ${process.version}; ` +
-      `volume ${DISK_BYTES / 2 ** 20} MiB, chunks ${CHUNK_BYTES / 2 ** 20} MiB, ` +
-      `medians of ${ROUNDS} runs of ${DURATION_MS} ms in alternation\n`,
-  );
-  const nothing = await prepare('null');
-  const directory = await prepare('dir');
-  const file = extentFileOf(directory.tapdisk);
-  const rows: Row[] = [];
-  for (const load of LOADS) {
-    const [onNull, onDir, byFio]: Sample[][] = [[], [], []];
-    for (let round = 0; round < ROUNDS; round++) {
-      onNull.push(await nothing.load.run(load, DURATION_MS, nothing.tapdisk.pid));
-      onDir.push(await directory.load.run(load, DURATION_MS, directory.tapdisk.pid));
-      byFio.push(await runFio(load, file, DISK_BYTES, DURATION_MS));
-    }
-    const name = nameOfLoad(load);
-    rows.push({
-      load: name,
-      ours: { name: 'null store', samples: onNull },
-      peer: null,
-      goal: null,
-    });
-    rows.push({
-      load: name,
-      ours: { name: 'dir store', samples: onDir },
-      peer: { name: 'fio io_uring', samples: byFio },
-      goal: null,
-    });
-    say(`  ${name}\n`);
+async function main(names: readonly string[]): Promise<void> {
+  const unknown = names.filter((name) => !(name in GROUPS));
+  if (unknown.length > 0) {
+    throw new Error(`no group ${unknown.join(', ')}; there are ${Object.keys(GROUPS).join(', ')}`);
   }
-  printTable(rows, say);
-  const results = join(BELOW, 'results.json');
-  writeFileSync(results, JSON.stringify(rowsAsJson(rows), null, 2));
-  say(`also in ${results}\n`);
-  for (const { tapdisk, load } of [nothing, directory]) {
-    load.close();
-    await tapdisk.stop();
-    tapdisk.remove();
+  say(`${machine()}; ${conditions()}\n`);
+  const startedMs = performance.now();
+  const all: Row[] = [];
+  for (const name of names.length > 0 ? names : Object.keys(GROUPS)) {
+    const loadBefore = Number(readFileSync('/proc/loadavg', 'utf8').split(' ')[0]);
+    say(`\n${name} (load average before: ${loadBefore})\n`);
+    const rows: Row[] = [];
+    await GROUPS[name]((row) => {
+      rows.push(row);
+      say(`  ${row.load}\n`);
+    });
+    say(tableOf(rows));
+    keepResult(name, rows, loadBefore);
+    all.push(...rows);
   }
+  const { goals, met } = countGoals(all);
+  const minutes = ((performance.now() - startedMs) / 60_000).toFixed(1);
+  say(`${met} of ${goals} goals reached, in ${minutes} minutes; also in ${RESULTS_FILE}\n`);
 }
 
-main().then(
+main(process.argv.slice(2)).then(
   () => process.exit(0),
   (error: unknown) => {
-    say(
-      `bench failed: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`,
-    );
+    say(`bench failed: ${error instanceof Error ? (error.stack ?? '') : String(error)}\n`);
     process.exit(1);
   },
 );

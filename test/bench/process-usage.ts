@@ -26,3 +26,25 @@ export function processUsage(pid: number): ProcessUsage {
     residentBytes: Number(fields[RESIDENT_FIELD]) * PAGE_BYTES,
   };
 }
+
+/** The process's share of memory, where pages that several map are divided among them. */
+export function proportionalBytes(pid: number): number {
+  const rollup = readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8');
+  return Number(/^Pss:\s+(\d+) kB/m.exec(rollup)?.[1] ?? 0) * 1024;
+}
+
+/** What a process used while something ran. */
+export async function measureUsage<T>(
+  pid: number,
+  run: () => Promise<T>,
+): Promise<{ result: T; userUs: number; systemUs: number; residentBytes: number }> {
+  const before = processUsage(pid);
+  const result = await run();
+  const after = processUsage(pid);
+  return {
+    result,
+    userUs: after.userUs - before.userUs,
+    systemUs: after.systemUs - before.systemUs,
+    residentBytes: after.residentBytes,
+  };
+}

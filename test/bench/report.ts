@@ -1,56 +1,83 @@
-/** The bench's table, and the same as JSON. */
+/** The bench's table. */
 import Table from 'cli-table3';
-import { median, spread, type Sample } from './sample';
+import { isMet, type Goal, type Line, type Row } from './row';
 
-export interface Row {
-  readonly load: string;
-  readonly ours: { readonly name: string; readonly samples: readonly Sample[] };
-  /** Measured in alternation with ours; null where there is nothing to compare with. */
-  readonly peer: { readonly name: string; readonly samples: readonly Sample[] } | null;
-  /** Least ratio of IOPS, ours to the peer's, that we want. */
-  readonly goal: number | null;
-}
+const HEAD = ['load', 'who', 'IOPS', '±', 'MB/s', 'p50 µs', 'p99 µs', 'user µs', 'sys µs', 'MiB'];
+const BELOW_GOAL = 'below goal';
 
-const HEAD = ['load', 'who', 'IOPS', '±', 'MB/s', 'p50 µs', 'p99 µs', 'user µs', 'sys µs', 'ratio'];
-
-export function printTable(rows: readonly Row[], write: (text: string) => void): void {
-  const table = new Table({ head: HEAD, style: { head: [], border: [] } });
-  for (const row of rows) {
-    table.push(line(row.load, row.ours.name, row.ours.samples, ratioText(row)));
-    if (row.peer !== null) table.push(line('', row.peer.name, row.peer.samples, ''));
+export function tableOf(rows: readonly Row[]): string {
+  const extra = [...new Set(rows.flatMap(({ lines }) => lines.flatMap((line) => headsOf(line))))];
+  const table = new Table({
+    head: [...HEAD, ...extra, 'ratio', 'goal', ''],
+    style: { head: [], border: [], compact: true },
+    colAligns: ['left', 'left'],
+  });
+  for (const { load, lines } of rows) {
+    for (const [index, line] of lines.entries()) {
+      table.push([index === 0 ? load : '', line.who, ...cellsOf(line, extra)]);
+    }
   }
-  write(`${table.toString()}\n`);
+  return `${table.toString()}\n`;
 }
 
-/** Everything measured, for a file. */
-export function rowsAsJson(rows: readonly Row[]): object[] {
-  return rows.map((row) => ({ ...row, ratio: ratioOf(row) }));
+/** How many goals there are, and how many are reached. */
+export function countGoals(rows: readonly Row[]): { goals: number; met: number } {
+  let goals = 0;
+  let met = 0;
+  for (const { value, goal } of rows.flatMap(({ lines }) => lines.flatMap(verdictsOf))) {
+    goals++;
+    if (isMet(value, goal)) met++;
+  }
+  return { goals, met };
 }
 
-function line(load: string, who: string, samples: readonly Sample[], ratio: string): string[] {
-  const middle = median(samples);
+export interface Verdict {
+  readonly name: string;
+  readonly value: number;
+  readonly goal: Goal;
+}
+
+/** Whatever of a line has a goal. */
+export function verdictsOf(line: Line): Verdict[] {
+  const ratios = line.ratios.flatMap(({ of, value, goal }) =>
+    goal === null ? [] : [{ name: of, value, goal }],
+  );
+  return [...ratios, ...line.figures];
+}
+
+function headsOf(line: Line): string[] {
+  return Object.keys(line.extra);
+}
+
+function cellsOf(line: Line, extra: readonly string[]): string[] {
+  const { summary } = line;
+  const verdicts = verdictsOf(line);
+  const several = line.ratios.length > 1;
   return [
-    load,
-    who,
-    Math.round(middle.iops).toLocaleString('en'),
-    `${Math.round(spread(samples) * 100)} %`,
-    middle.mbPerSecond.toFixed(0),
-    middle.latencyUsP50.toFixed(0),
-    middle.latencyUsP99.toFixed(0),
-    middle.userUs?.toFixed(2) ?? '',
-    middle.systemUs?.toFixed(2) ?? '',
-    ratio,
+    ...(summary === null
+      ? HEAD.slice(2).map(() => '')
+      : [
+          Math.round(summary.iops).toLocaleString('en'),
+          `${Math.round(summary.spread * 100)} %`,
+          summary.mbPerSecond.toFixed(0),
+          summary.latencyUsP50?.toFixed(0) ?? '',
+          summary.latencyUsP99?.toFixed(0) ?? '',
+          summary.userUsPerRequest?.toFixed(2) ?? '',
+          summary.systemUsPerRequest?.toFixed(2) ?? '',
+          summary.residentBytes === null ? '' : (summary.residentBytes / 2 ** 20).toFixed(0),
+        ]),
+    ...extra.map((head) => (head in line.extra ? shown(line.extra[head]) : '')),
+    line.ratios.map(({ of, value }) => (several ? `${of} ` : '') + value.toFixed(2)).join(', '),
+    verdicts.map((verdict) => goalText(verdict, several)).join(', '),
+    verdicts.every(({ value, goal }) => isMet(value, goal)) ? '' : BELOW_GOAL,
   ];
 }
 
-function ratioOf(row: Row): number | null {
-  return row.peer === null ? null : median(row.ours.samples).iops / median(row.peer.samples).iops;
+function goalText({ name, goal }: Verdict, named: boolean): string {
+  const prefix = name === 'IOPS' && !named ? '' : `${name} `;
+  return `${prefix}${goal.sense === 'at least' ? '≥' : '≤'} ${goal.value}`;
 }
 
-function ratioText(row: Row): string {
-  const ratio = ratioOf(row);
-  if (ratio === null) return '';
-  if (row.goal === null) return ratio.toFixed(2);
-  const verdict = ratio < row.goal ? ', below goal' : '';
-  return `${ratio.toFixed(2)} (goal ${row.goal.toFixed(2)}${verdict})`;
+function shown(value: number): string {
+  return value >= 100 ? value.toFixed(0) : value.toPrecision(3);
 }

@@ -1,41 +1,72 @@
-/** What one measured run yields, whoever did the work. */
+/** What one measured run yields, whoever did the work, and what several yield together. */
+
 export interface Sample {
+  /** Requests answered within the run. */
+  readonly requests: number;
   readonly iops: number;
   readonly mbPerSecond: number;
-  readonly latencyUsP50: number;
-  readonly latencyUsP99: number;
-  /** CPU of the serving process a request, user and system, in µs; null where it cannot be told. */
+  /** From a request's submission to its answer; null where the client does not tell. */
+  readonly latencyUsP50: number | null;
+  readonly latencyUsP99: number | null;
+  /** CPU time of the serving process in all, user and system, in µs; null where it cannot be told. */
   readonly userUs: number | null;
   readonly systemUs: number | null;
-  /** Resident memory of the serving process, in bytes. */
+  /** Resident memory of the serving process at the end, in bytes. */
   readonly residentBytes: number | null;
 }
 
-/** One load: what is asked, of whom is another matter. */
-export interface Load {
-  readonly operation: 'read' | 'write';
-  readonly pattern: 'random' | 'sequential';
-  readonly blockBytes: number;
-  readonly depth: number;
-  /** O_DIRECT, or through the page cache once it is warm. */
-  readonly direct: boolean;
+/** Several samples as one: medians, but CPU a request over all of them, being counted in ticks. */
+export interface Summary {
+  readonly iops: number;
+  /** (highest − lowest) / median of the IOPS, as a fraction. */
+  readonly spread: number;
+  readonly mbPerSecond: number;
+  readonly latencyUsP50: number | null;
+  readonly latencyUsP99: number | null;
+  readonly userUsPerRequest: number | null;
+  readonly systemUsPerRequest: number | null;
+  readonly residentBytes: number | null;
 }
 
-/** "4 KiB random read, depth 32, direct" */
-export function nameOfLoad(load: Load): string {
-  const { blockBytes, pattern, operation, depth } = load;
-  const size = blockBytes >= 2 ** 20 ? `${blockBytes / 2 ** 20} MiB` : `${blockBytes / 1024} KiB`;
-  return `${size} ${pattern} ${operation}, depth ${depth}, ${load.direct ? 'direct' : 'hot'}`;
+export function summarise(samples: readonly Sample[]): Summary {
+  const iops = samples.map((sample) => sample.iops);
+  return {
+    iops: median(iops),
+    spread: (Math.max(...iops) - Math.min(...iops)) / median(iops),
+    mbPerSecond: median(samples.map((sample) => sample.mbPerSecond)),
+    latencyUsP50: medianOf(samples, (sample) => sample.latencyUsP50),
+    latencyUsP99: medianOf(samples, (sample) => sample.latencyUsP99),
+    userUsPerRequest: perRequest(samples, (sample) => sample.userUs),
+    systemUsPerRequest: perRequest(samples, (sample) => sample.systemUs),
+    residentBytes: medianOf(samples, (sample) => sample.residentBytes),
+  };
 }
 
-/** The middle one of several samples by IOPS, and how far they lie apart. */
-export function median(samples: readonly Sample[]): Sample {
-  const sorted = [...samples].sort((a, b) => a.iops - b.iops);
-  return sorted[Math.floor((sorted.length - 1) / 2)];
+export function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  const middle = Math.floor(sorted.length / 2);
+  return sorted.length % 2 === 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
 }
 
-/** (highest − lowest) / median of the IOPS, as a fraction. */
-export function spread(samples: readonly Sample[]): number {
-  const all = samples.map((sample) => sample.iops);
-  return (Math.max(...all) - Math.min(...all)) / median(samples).iops;
+function medianOf(
+  samples: readonly Sample[],
+  of: (sample: Sample) => number | null,
+): number | null {
+  const told = samples.flatMap((sample) => of(sample) ?? []);
+  return told.length === 0 ? null : median(told);
+}
+
+function perRequest(
+  samples: readonly Sample[],
+  timeUs: (sample: Sample) => number | null,
+): number | null {
+  let total = 0;
+  let requests = 0;
+  for (const sample of samples) {
+    const time = timeUs(sample);
+    if (time === null) return null;
+    total += time;
+    requests += sample.requests;
+  }
+  return total / requests;
 }

@@ -1,0 +1,122 @@
+/** A volume that a tapdisk process serves on a ring in memory, every chunk written, and its client. */
+import { openSync, fsyncSync, closeSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { BLKTAP_GEOMETRY, type ShmGeometry } from '../../lib/frontend/shm/shm-geometry';
+import { TapdiskUnderTest } from '../e2e/tapdisk-under-test';
+import { loads, type Load, type Path } from './load';
+import { RingClient } from './ring-client';
+import type { Sample } from './sample';
+import {
+  BENCH_DIRECTORY,
+  CHUNK_BYTES,
+  DISK_BYTES,
+  DURATION_MS,
+  KIB,
+  MEMORY_DIRECTORY,
+} from './settings';
+
+/** blktap's shape, with room for 256 requests. */
+export const PLAIN_RING: ShmGeometry = { ...BLKTAP_GEOMETRY, ringPages: 8 };
+
+/** Requests of up to 1 MiB, as modern guests make them. */
+export const INDIRECT_RING: ShmGeometry = {
+  ...PLAIN_RING,
+  addressing: 'page',
+  indirectSegmentsMax: 256,
+  dataPagesPerSlot: 257,
+};
+
+const WARMING_MS = 500;
+const WARMING = [...loads('random', 4 * KIB, [1, 32])] as const;
+
+export interface ServeRing {
+  readonly path: Path;
+  readonly geometry?: ShmGeometry;
+  readonly storeKind?: string;
+  readonly sizeBytes?: number;
+}
+
+export class ServedRing {
+  client!: RingClient;
+
+  private constructor(
+    readonly tapdisk: TapdiskUnderTest,
+    private readonly poolParent: string,
+  ) {}
+
+  /** A volume that nothing serves yet. */
+  static async create(options: ServeRing): Promise<ServedRing> {
+    const poolParent = mkdtempSync(join(BENCH_DIRECTORY, 'pool-'));
+    const tapdisk = await TapdiskUnderTest.create({
+      sizeBytes: options.sizeBytes ?? DISK_BYTES,
+      chunkBytes: CHUNK_BYTES,
+      geometry: options.geometry ?? PLAIN_RING,
+      below: MEMORY_DIRECTORY,
+      poolDirectory: join(poolParent, 'pool'),
+      ...(options.storeKind !== undefined && { storeKind: options.storeKind }),
+      ...(options.path === 'hot' && { env: { TAPDISK_TS_DIRECT: 'off' } }),
+    });
+    return new ServedRing(tapdisk, poolParent);
+  }
+
+  /** A served volume, every chunk of it written and on the disk. */
+  static async prepare(options: ServeRing): Promise<ServedRing> {
+    const served = await ServedRing.create(options);
+    await served.start();
+    await served.client.fill();
+    await served.warmUp();
+    if ((options.storeKind ?? 'dir') === 'dir') syncFile(served.extentFile);
+    return served;
+  }
+
+  get pid(): number {
+    return this.tapdisk.pid;
+  }
+
+  /** The one extent file of the volume's one layer: chunk n lies at byte n × chunk size. */
+  get extentFile(): string {
+    const layers = join(this.tapdisk.poolDirectory, 'layers');
+    const [layer] = readdirSync(layers);
+    const [extent] = readdirSync(join(layers, layer));
+    return join(layers, layer, extent);
+  }
+
+  async start(): Promise<void> {
+    await this.tapdisk.start();
+    this.client = await RingClient.open(this.tapdisk.deviceDirectory);
+  }
+
+  run(load: Load): Promise<Sample> {
+    return this.client.run(load, DURATION_MS, this.pid);
+  }
+
+  /** Both directions once: code that has run for a while is compiled code. */
+  private async warmUp(): Promise<void> {
+    for (const load of WARMING) await this.client.run(load, WARMING_MS, this.pid);
+  }
+
+  async stop(): Promise<void> {
+    await this.client.close();
+    await this.tapdisk.stop();
+  }
+
+  remove(): void {
+    this.tapdisk.remove();
+    rmSync(this.poolParent, { recursive: true, force: true });
+  }
+
+  async stopAndRemove(): Promise<void> {
+    await this.stop();
+    this.remove();
+  }
+}
+
+/** So that the kernel does not write back, in the midst of a measurement, what came before it. */
+export function syncFile(file: string): void {
+  const fd = openSync(file, 'r+');
+  try {
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
+  }
+}
