@@ -5,6 +5,7 @@ import { ShmDevice } from '../../lib/frontend/shm/shm-device';
 import type { ShmGeometry } from '../../lib/frontend/shm/shm-geometry';
 import { cProgram } from './c-programs';
 import { LineChild } from './child';
+import { untilUndone } from './left-behind';
 import type { Load, Path } from './load';
 import { RingClient } from './ring-client';
 import type { Sample } from './sample';
@@ -13,18 +14,20 @@ import { DISK_BYTES, DURATION_MS, MEMORY_DIRECTORY, SECTOR_BYTES } from './setti
 export class CBackEnd {
   private constructor(
     private readonly directory: string,
+    private readonly forget: () => void,
     private readonly server: LineChild,
     private readonly client: RingClient,
   ) {}
 
   static async start(file: string, geometry: ShmGeometry, path: Path): Promise<CBackEnd> {
     const directory = mkdtempSync(join(MEMORY_DIRECTORY, 'tapdisk-ts-c-'));
+    const forget = untilUndone(() => rmSync(directory, { recursive: true, force: true }));
     const device = join(directory, 'ring');
     ShmDevice.create(device, geometry);
     const sectors = String(DISK_BYTES / SECTOR_BYTES);
     const server = new LineChild(cProgram('back-end'), [device, file, sectors, path]);
     await server.answer();
-    return new CBackEnd(directory, server, await RingClient.open(device));
+    return new CBackEnd(directory, forget, server, await RingClient.open(device));
   }
 
   run(load: Load): Promise<Sample> {
@@ -35,5 +38,6 @@ export class CBackEnd {
     await this.client.close();
     await this.server.stop();
     rmSync(this.directory, { recursive: true, force: true });
+    this.forget();
   }
 }

@@ -1,6 +1,7 @@
 /** A child process that talks in lines: servers that say when they serve, and the ring's load. */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { createInterface, type Interface } from 'node:readline';
+import { untilUndone } from './left-behind';
 
 const STDERR_KEPT = 4000;
 
@@ -17,8 +18,12 @@ export class LineChild {
     env: Readonly<Record<string, string | undefined>> = process.env,
   ) {
     this.child = spawn(program, arguments_, { env, stdio: ['pipe', 'pipe', 'pipe'] });
+    const ended = untilUndone(() => this.child.kill('SIGKILL'));
     this.ended = new Promise((resolve) => {
-      this.child.once('close', () => resolve());
+      this.child.once('close', () => {
+        ended();
+        resolve();
+      });
       this.child.once('error', (error) => {
         this.stderr += error.message;
         resolve();

@@ -6,6 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { TapdiskUnderTest } from '../e2e/tapdisk-under-test';
 import { PROJECT_ROOT } from '../project-root';
 import { LineChild } from './child';
+import { untilUndone } from './left-behind';
 import { BENCH_DIRECTORY, DISK_BYTES, MEMORY_DIRECTORY } from './settings';
 import { syncFile } from './served-ring';
 
@@ -15,13 +16,17 @@ const POLL_MS = 20;
 const CONNECTIONS_MAX = '16';
 
 export class NbdPeer {
+  private readonly forget: () => void;
+
   private constructor(
     readonly who: string,
     readonly uri: string,
     private readonly server: LineChild,
     private readonly directory: string,
     private readonly scratchFile: string | null,
-  ) {}
+  ) {
+    this.forget = untilUndone(() => this.removeFiles());
+  }
 
   /** Serves a volume that nobody has attached. */
   static async tapdiskTs(tapdisk: TapdiskUnderTest): Promise<NbdPeer> {
@@ -45,9 +50,11 @@ export class NbdPeer {
     const directory = socketDirectory();
     const socket = join(directory, 'nbd.sock');
     const image = format === 'raw' ? file : qcow2Of(file, aio);
+    // Without locks: several servers share one file here, of which one at a time has work.
+    const options = `driver=${format},file.driver=file,file.locking=off,file.filename=${image}`;
     const server = new LineChild('qemu-nbd', [
-      ...['--socket', socket, '--format', format, '--aio', aio, '--cache', 'none'],
-      ...['--persistent', '--shared', CONNECTIONS_MAX, image],
+      ...['--socket', socket, '--image-opts', options, '--aio', aio, '--cache', 'none'],
+      ...['--persistent', '--shared', CONNECTIONS_MAX],
     ]);
     await untilThere(socket, server);
     const scratch = format === 'raw' ? null : image;
@@ -69,6 +76,11 @@ export class NbdPeer {
 
   async stop(): Promise<void> {
     await this.server.stop();
+    this.removeFiles();
+    this.forget();
+  }
+
+  private removeFiles(): void {
     rmSync(this.directory, { recursive: true, force: true });
     if (this.scratchFile !== null) rmSync(this.scratchFile, { force: true });
   }

@@ -3,8 +3,9 @@ import { openSync, fsyncSync, closeSync, mkdtempSync, readdirSync, rmSync } from
 import { join } from 'node:path';
 import { BLKTAP_GEOMETRY, type ShmGeometry } from '../../lib/frontend/shm/shm-geometry';
 import { TapdiskUnderTest } from '../e2e/tapdisk-under-test';
+import { untilUndone } from './left-behind';
 import { loads, type Load, type Path } from './load';
-import { RingClient } from './ring-client';
+import { RingClient, type Extent } from './ring-client';
 import type { Sample } from './sample';
 import {
   BENCH_DIRECTORY,
@@ -26,7 +27,7 @@ export const INDIRECT_RING: ShmGeometry = {
   dataPagesPerSlot: 257,
 };
 
-const WARMING_MS = 500;
+const WARMING_MS = 300;
 const WARMING = [...loads('random', 4 * KIB, [1, 32])] as const;
 
 export interface ServeRing {
@@ -34,15 +35,22 @@ export interface ServeRing {
   readonly geometry?: ShmGeometry;
   readonly storeKind?: string;
   readonly sizeBytes?: number;
+  /** Further variables of the serving process. */
+  readonly env?: Readonly<Record<string, string>>;
 }
 
 export class ServedRing {
   client!: RingClient;
 
+  private readonly forget: () => void;
+  private stopped: (() => void) | null = null;
+
   private constructor(
     readonly tapdisk: TapdiskUnderTest,
     private readonly poolParent: string,
-  ) {}
+  ) {
+    this.forget = untilUndone(() => this.removeFiles());
+  }
 
   /** A volume that nothing serves yet. */
   static async create(options: ServeRing): Promise<ServedRing> {
@@ -54,7 +62,7 @@ export class ServedRing {
       below: MEMORY_DIRECTORY,
       poolDirectory: join(poolParent, 'pool'),
       ...(options.storeKind !== undefined && { storeKind: options.storeKind }),
-      ...(options.path === 'hot' && { env: { TAPDISK_TS_DIRECT: 'off' } }),
+      env: { ...options.env, TAPDISK_TS_DIRECT: options.path === 'hot' ? 'off' : 'on' },
     });
     return new ServedRing(tapdisk, poolParent);
   }
@@ -82,8 +90,20 @@ export class ServedRing {
   }
 
   async start(): Promise<void> {
-    await this.tapdisk.start();
+    await this.startServer();
     this.client = await RingClient.open(this.tapdisk.deviceDirectory);
+  }
+
+  /** Without a client. */
+  async startServer(): Promise<void> {
+    await this.tapdisk.start();
+    const { pid } = this.tapdisk;
+    this.stopped = untilUndone(() => process.kill(pid, 'SIGKILL'));
+  }
+
+  async stopServer(): Promise<void> {
+    await this.tapdisk.stop();
+    this.stopped?.();
   }
 
   run(load: Load): Promise<Sample> {
@@ -91,23 +111,28 @@ export class ServedRing {
   }
 
   /** Both directions once: code that has run for a while is compiled code. */
-  private async warmUp(): Promise<void> {
-    for (const load of WARMING) await this.client.run(load, WARMING_MS, this.pid);
+  async warmUp(extent?: Extent, loads: readonly Load[] = WARMING): Promise<void> {
+    for (const load of loads) await this.client.run(load, WARMING_MS, this.pid, extent);
   }
 
   async stop(): Promise<void> {
     await this.client.close();
-    await this.tapdisk.stop();
+    await this.stopServer();
   }
 
   remove(): void {
-    this.tapdisk.remove();
-    rmSync(this.poolParent, { recursive: true, force: true });
+    this.removeFiles();
+    this.forget();
   }
 
   async stopAndRemove(): Promise<void> {
     await this.stop();
     this.remove();
+  }
+
+  private removeFiles(): void {
+    this.tapdisk.remove();
+    rmSync(this.poolParent, { recursive: true, force: true });
   }
 }
 

@@ -16,6 +16,8 @@ const WORKING_CHUNKS = 64;
 const VOLUME_BYTES = 256 * MIB;
 const COMMIT_ENTRIES = 65_536;
 const LOAD: Load = { operation: 'read', pattern: 'random', blockBytes: 4 * KIB, depth: 32 };
+/** No writes: to a frozen layer's chunk they would copy it up. */
+const READS = [LOAD];
 const GROWN_WITHIN = 1.5;
 const ATTACH_HEAD = 'attach ms';
 const PSS_HEAD = 'PSS MiB';
@@ -78,6 +80,7 @@ async function byNumber(): Promise<Row> {
       const another = await ServedRing.create({ path: 'direct', sizeBytes: VOLUME_BYTES });
       attachMs.push(await timed(() => another.start()));
       await another.client.fill(extent);
+      await another.warmUp(extent, READS);
       served.push(another);
     }
     const samples: Sample[] = [];
@@ -146,11 +149,12 @@ class Grown {
   static async measureAttach(name: string, served: ServedRing, extent: Extent): Promise<Grown> {
     const times: number[] = [];
     for (let round = 0; round < ROUNDS; round++) {
-      if (round > 0) await served.tapdisk.stop();
-      times.push(await timed(() => served.tapdisk.start()));
+      if (round > 0) await served.stopServer();
+      times.push(await timed(() => served.startServer()));
     }
-    await served.tapdisk.stop();
+    await served.stopServer();
     await served.start();
+    await served.warmUp(extent, READS);
     return new Grown(name, served, extent, median(times));
   }
 }

@@ -19,6 +19,7 @@ const DIRECT = [
   ...loads('sequential', MIB, [8]),
 ];
 const HOT = [...loads('random', 4 * KIB, [1, 32]), ...loads('sequential', MIB, [8])];
+const WARMING = loads('random', 4 * KIB, [32]);
 const NBDKIT = 'nbdkit file';
 
 export async function nbd(done: RowDone): Promise<void> {
@@ -48,6 +49,10 @@ async function beside(
   await filled.stop();
   const ours = await NbdPeer.tapdiskTs(filled.tapdisk);
   const peers = await startPeers(file);
+  for (const peer of [ours, ...peers]) {
+    // Code that has run for a while is compiled code.
+    for (const load of WARMING) await fioOnNbd(load, peer.uri, DISK_BYTES);
+  }
   for (const load of tried) {
     done(
       await compare({
