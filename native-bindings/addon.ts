@@ -8,6 +8,11 @@ export interface AddonWatch {
   readonly watch: unique symbol;
 }
 
+/** A linger of the addon; opaque. */
+export interface AddonLinger {
+  readonly linger: unique symbol;
+}
+
 /**
  * The addon's functions (addon/addon.c). Those that return a number return a negative errno when
  * the call failed; none throws, except on arguments of the wrong type.
@@ -52,6 +57,27 @@ export interface Addon {
   watchLevel(fd: number, onReadable: () => void): AddonWatch | number;
   /** Whether the watch keeps the process alive; it does at first. */
   watchReference(watch: AddonWatch, keepAlive: boolean): void;
+  /**
+   * Prepares waiting in an io_uring. From `lingerStart` on io_uring_enter is called in turns of at
+   * most `turnUs` in libuv's prepare phase, and waits for a completion each time; `onEntered` is
+   * called after each. `control` is three 32-bit words, shared: how many entries to hand over, what
+   * io_uring_enter returned, and whether this turn goes on, which `onEntered` says each time.
+   *
+   * Something in the ring must end each wait in time: libuv's own timers and files do not.
+   */
+  lingerNew(
+    enterFd: number,
+    enterFlags: number,
+    control: Uint8Array,
+    turnUs: number,
+    onEntered: () => void,
+  ): AddonLinger | number;
+  lingerStart(linger: AddonLinger): void;
+  lingerStop(linger: AddonLinger): void;
+  /** Stops for good; no call back comes afterwards. */
+  lingerClose(linger: AddonLinger): void;
+  /** The epoll file of libuv's loop: readable while one of the loop's files is ready. */
+  backendFd(): number;
   /** Ends a watch; no call back comes afterwards. The watched file may be closed at once. */
   watchStop(watch: AddonWatch): void;
 }

@@ -1,4 +1,5 @@
 /** What reads and writes files for a store: many operations at a time, handed over by the batch. */
+import type { Watch, WatchOptions } from './watch';
 
 /** Memory that transfers go to and come from; lib/store's MemoryArea fits it. */
 export interface EngineMemory {
@@ -67,13 +68,23 @@ export interface IoEngine {
 
   /**
    * Lets the kernel keep an area's pages at hand, which makes transfers cheaper; where it may
-   * not (pages of a file on a disk; too little locked memory), nothing changes. Only for memory with an address whose pages stay the same: never for a
-   * blktap device's, whose pages the kernel exchanges with every request.
+   * not (pages of a file on a disk; too little locked memory), nothing changes. Only for memory with
+   * an address whose pages stay the same: never for a blktap device's, whose pages the kernel
+   * exchanges with every request.
    */
   registerMemory(memory: EngineMemory): void;
   unregisterMemory(memory: EngineMemory): void;
 
-  /** Ends the engine; nothing may be in flight. */
+  /**
+   * As readiness.ts's `watchReadable`, told among the ends of operations where that is cheaper: for
+   * the doorbell of whoever asks for the transfers. Not for blktap devices, whose poll is a step of
+   * their protocol.
+   *
+   * @throws SystemCallError EPERM, EBADF
+   */
+  watchReadable(fd: number, onReadable: () => void, options?: WatchOptions): Watch;
+
+  /** Ends the engine; nothing may be in flight or watched. */
   close(): void;
 }
 

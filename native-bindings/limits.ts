@@ -44,3 +44,29 @@ export const LOCKED_BYTES_WANTED = 64 * 2 ** 20;
 
 /** Open files that `doctor` wants: several per layer of a long chain of snapshots. */
 export const OPEN_FILES_WANTED = 1024;
+
+/**
+ * After activity an engine that watches a doorbell waits in its io_uring, asleep. It returns to
+ * waiting in libuv's loop when nothing has come for this time, rounded up to whole ticks, or one
+ * tick more. TAPDISK_TS_LINGER_US overrides it; 0: it never does so.
+ */
+export const LINGER_US_DEFAULT = 2000;
+export const LINGER_US_MAX = 10_000_000;
+
+/**
+ * An engine that lingers wakes this often to see whether it is time to leave: each costs some
+ * microseconds. libuv's timers are late by as much.
+ */
+export const LINGER_TICK_US = 2000;
+
+/** Longest that libuv's loop waits for its turn while an engine lingers and is never idle. */
+export const LINGER_TURN_US = 1000;
+
+/**
+ * Entries that are handed over at once while an engine lingers. Fewer are handed over by the call
+ * that waits, which is made when the event that brought them has been dealt with.
+ */
+export const LINGER_SUBMIT_AT_ONCE = 32;
+
+/** Files that an io_uring watches; one more is a programming error. */
+export const URING_WATCHES_MAX = 1024;

@@ -1,11 +1,13 @@
 /** Calls back when a file (a device, an eventfd, a FIFO) becomes readable. */
 import { type Addon, type AddonWatch, addon } from './addon';
+import { fstatSync } from 'node:fs';
 import { ForeignWatches } from './foreign-watches';
+import { lingerGate } from './linger-gate';
 import { POLLIN } from './posix';
 import { SystemCallError } from './system-call-error';
-import type { Watch, WatchOptions } from './watch';
+import type { Watch, WatchOptions, WatchReadable } from './watch';
 
-export type { Watch, WatchOptions };
+export type { Watch, WatchOptions, WatchReadable };
 
 /**
  * Watches `fd`, edge-triggered: `onReadable` is called when it becomes readable, and again when
@@ -23,13 +25,22 @@ export function watchReadable(
   onReadable: () => void,
   options: WatchOptions = {},
 ): Watch {
+  const isDevice = fstatSync(fd).isCharacterDevice();
+  if (isDevice) lingerGate.deviceWatched();
+  try {
+    const watch = newWatch(fd, onReadable);
+    if (options.keepAlive === false) watch.keepAlive(false);
+    return isDevice ? new DeviceWatch(watch) : watch;
+  } catch (error) {
+    if (isDevice) lingerGate.deviceForgotten();
+    throw error;
+  }
+}
+
+function newWatch(fd: number, onReadable: () => void): Watch {
   const native = addon();
-  const watch =
-    native === null
-      ? foreignWatches.watch(fd, onReadable)
-      : new NativeWatch(native, fd, onReadable);
-  if (options.keepAlive === false) watch.keepAlive(false);
-  return watch;
+  if (native === null) return foreignWatches.watch(fd, onReadable);
+  return new NativeWatch(native, fd, onReadable);
 }
 
 const foreignWatches = new ForeignWatches();
@@ -62,5 +73,27 @@ class NativeWatch implements Watch {
     if (this.stopped) return;
     this.stopped = true;
     this.native.watchStop(this.watch);
+  }
+}
+
+/** Keeps engines from lingering, for as long as it lasts. */
+class DeviceWatch implements Watch {
+  private stopped = false;
+
+  constructor(private readonly watch: Watch) {}
+
+  poll(): boolean {
+    return this.watch.poll();
+  }
+
+  keepAlive(wanted: boolean): void {
+    this.watch.keepAlive(wanted);
+  }
+
+  stop(): void {
+    if (this.stopped) return;
+    this.stopped = true;
+    this.watch.stop();
+    lingerGate.deviceForgotten();
   }
 }

@@ -5,6 +5,8 @@ import type { EngineMemory, IoBatchEnd, IoDone, IoEngine } from './io-engine';
 import { THREAD_OPERATIONS_MAX } from './limits';
 import { DATASYNC, NONE, OperationTable, PUNCH, READ, WRITE } from './operation-table';
 import { punchHole } from './posix';
+import { watchReadable } from './readiness';
+import type { Watch, WatchOptions } from './watch';
 
 const EBADF = -9;
 const EIO = -5;
@@ -71,6 +73,10 @@ export class ThreadEngine implements IoEngine {
 
   unregisterMemory(): void {
     return;
+  }
+
+  watchReadable(fd: number, onReadable: () => void, options?: WatchOptions): Watch {
+    return watchReadable(fd, onReadable, options);
   }
 
   submit(): void {

@@ -3,18 +3,21 @@ import { closeSync } from 'node:fs';
 import { assert } from '../lib/assert';
 import type { Addon, AddonWatch } from './addon';
 import type { EngineMemory, IoBatchEnd, IoDone, IoEngine } from './io-engine';
-import { URING_RETRY_MS } from './limits';
+import { LINGER_SUBMIT_AT_ONCE, URING_RETRY_MS } from './limits';
+import { lingerGate } from './linger-gate';
 import { DATASYNC, NONE, OperationTable, PUNCH, READ, WRITE } from './operation-table';
 import { FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE } from './posix';
+import { watchReadable } from './readiness';
 import { SystemCallError } from './system-call-error';
 import * as layout from './uring-layout';
+import { askedLingerUs, UringLinger } from './uring-linger';
 import { UNREGISTERED, UringMemory } from './uring-memory';
 import { UringRing } from './uring-ring';
+import { FIRST_WATCH, UringSubmission } from './uring-submission';
+import { UringWatches } from './uring-watches';
+import type { Watch, WatchOptions } from './watch';
 
 const HALF = 2 ** 32;
-const EINTR = -4;
-const EAGAIN = -11;
-const EBUSY = -16;
 const POSTED_BY_ENTER = layout.SQ_TASKRUN | layout.SQ_CQ_OVERFLOW;
 
 export class UringEngine implements IoEngine {
@@ -23,13 +26,13 @@ export class UringEngine implements IoEngine {
 
   private readonly operations = new OperationTable();
   private readonly registered: UringMemory;
+  private readonly submission: UringSubmission;
+  private readonly watches: UringWatches;
+  private readonly linger: UringLinger | null;
   private readonly eventfd: number;
-  private readonly watch: AddonWatch;
+  private readonly eventfdWatch: AddonWatch;
   private keepsAlive = true;
 
-  /** Tail of the submission ring, and how many entries before it the kernel has not taken. */
-  private tail = 0;
-  private untaken = 0;
   /** Head of the completion ring. */
   private head = 0;
   /** Operations in the submission ring or with the kernel: never more than completions fit. */
@@ -39,24 +42,43 @@ export class UringEngine implements IoEngine {
 
   /** An engine, or why there can be none, in a few words. */
   static open(native: Addon, done: IoDone, batchEnd: IoBatchEnd): UringEngine | string {
+    const lingerUs = askedLingerUs();
     const ring = UringRing.open(native);
-    return typeof ring === 'string' ? ring : new UringEngine(native, ring, done, batchEnd);
+    if (typeof ring === 'string') return ring;
+    return new UringEngine(native, ring, lingerUs, done, batchEnd);
   }
 
   private constructor(
     private readonly native: Addon,
     private readonly ring: UringRing,
+    lingerUs: number,
     private readonly done: IoDone,
     private readonly batchEnd: IoBatchEnd,
   ) {
     this.registered = new UringMemory(native, ring.fd);
+    this.submission = new UringSubmission(ring);
     this.eventfd = native.eventfd();
     if (this.eventfd < 0) throw new SystemCallError('eventfd', -this.eventfd);
     ring.registerEventfd(this.eventfd);
     const watch = native.watchLevel(this.eventfd, () => this.awake());
     if (typeof watch === 'number') throw new SystemCallError('epoll_ctl', -watch);
-    this.watch = watch;
-    this.keepAlive(false);
+    this.eventfdWatch = watch;
+    const { submission } = this;
+    this.watches = new UringWatches({
+      native,
+      submission,
+      handOver: () => this.handOver(),
+      keepAliveChanged: () => this.updateKeepAlive(),
+    });
+    const lingerHost = {
+      native,
+      ring,
+      submission,
+      entered: () => this.entered(),
+      tellLeftOver: () => this.tellLeftOver(),
+    };
+    this.linger = UringLinger.open(lingerHost, lingerGate, lingerUs);
+    this.updateKeepAlive();
   }
 
   get inFlight(): number {
@@ -101,102 +123,152 @@ export class UringEngine implements IoEngine {
     this.registered.unregister(memory);
   }
 
+  watchReadable(fd: number, onReadable: () => void, options: WatchOptions = {}): Watch {
+    if (!this.ring.canWatch) return watchReadable(fd, onReadable, options);
+    return this.watches.add(fd, onReadable, options.keepAlive ?? true);
+  }
+
   submit(): void {
-    for (;;) {
-      this.fill();
-      if (this.untaken === 0) break;
-      const taken = this.ring.enter(this.untaken, 0, 0);
-      if (taken === EINTR) continue;
-      if (taken === EAGAIN || taken === EBUSY) {
-        // The kernel is short of memory: what is in the ring stays there and is offered again.
-        this.retry ??= setTimeout(() => this.submitAgain(), URING_RETRY_MS);
-        break;
-      }
-      if (taken < 0) throw new SystemCallError('io_uring_enter', -taken);
-      this.untaken -= taken;
+    this.fill();
+    const { untaken } = this.submission;
+    if (untaken > 0) {
+      // The call that waits hands them over as well, and comes before libuv's loop sleeps.
+      const isNextTurnSoon = this.linger?.isActive === true && untaken < LINGER_SUBMIT_AT_ONCE;
+      if (!isNextTurnSoon) this.handOver();
     }
-    if (this.begun > 0 && !this.keepsAlive) this.keepAlive(true);
+    this.updateKeepAlive();
   }
 
   poll(): number {
     // A completion's owner may ask from within its call; those that wait are told by the outer one.
     if (this.telling) return 0;
-    const ring = this.ring;
-    const words = ring.words;
-    if ((Atomics.load(words, ring.submissionFlagsWord) & POSTED_BY_ENTER) !== 0) {
+    if (this.submission.untaken > 0) this.handOver();
+    const { ring } = this;
+    if ((Atomics.load(ring.words, ring.submissionFlagsWord) & POSTED_BY_ENTER) !== 0) {
       ring.enter(0, 0, layout.ENTER_GETEVENTS);
     }
-    let told = 0;
     this.telling = true;
     try {
-      while (this.head !== Atomics.load(words, ring.completionTailWord)) {
-        const entry = ring.completionsWord + (this.head & ring.completionMask) * layout.CQE_WORDS;
-        const slot = words[entry];
-        const result = words[entry + layout.CQE_RESULT];
-        this.head = (this.head + 1) | 0;
-        Atomics.store(words, ring.completionHeadWord, this.head);
-        this.begun--;
-        told++;
-        this.done(this.operations.end(slot), result);
-      }
+      return this.tell();
     } finally {
       this.telling = false;
     }
-    if (told > 0) this.batchEnd();
-    return told;
   }
 
   close(): void {
     assert(this.operations.used === 0, 'an engine is closed with nothing in flight');
+    assert(this.watches.active === 0, 'an engine is closed when nothing is watched');
     clearTimeout(this.retry);
-    this.native.watchStop(this.watch);
+    this.linger?.close();
+    this.native.watchStop(this.eventfdWatch);
     this.ring.close();
     closeSync(this.eventfd);
   }
 
+  /** Takes what has ended, then calls back for what that and the files watched bring. */
+  private tell(): number {
+    const { ring } = this;
+    const { words } = ring;
+    let told = 0;
+    let called = 0;
+    try {
+      while (this.head !== Atomics.load(words, ring.completionTailWord)) {
+        const entry = ring.completionsWord + (this.head & ring.completionMask) * layout.CQE_WORDS;
+        const userData = words[entry];
+        const result = words[entry + layout.CQE_RESULT];
+        const flags = words[entry + layout.CQE_FLAGS];
+        this.head = (this.head + 1) | 0;
+        Atomics.store(words, ring.completionHeadWord, this.head);
+        if (userData >= 0) {
+          this.begun--;
+          told++;
+          this.done(this.operations.end(userData), result);
+        } else if (userData <= FIRST_WATCH) {
+          this.watches.told(userData, result, flags);
+        } else {
+          this.linger?.told(userData);
+        }
+      }
+      called = this.watches.callBack();
+    } finally {
+      if (told > 0) this.batchEnd();
+    }
+    return told + called;
+  }
+
+  /** libuv's loop has seen the eventfd. */
   private awake(): void {
     this.native.drainEventfd(this.eventfd);
-    this.poll();
-    if (this.operations.anyWaiting || this.untaken > 0) this.submit();
-    if (this.begun === 0 && this.keepsAlive) this.keepAlive(false);
+    const told = this.poll();
+    this.goOn();
+    if (told > 0 && this.watches.active > 0) this.linger?.enter();
   }
 
-  private submitAgain(): void {
-    this.retry = undefined;
-    this.submit();
+  /** The addon has handed over and waited. */
+  private entered(): boolean {
+    if (!this.submission.wasTaken()) {
+      this.linger?.leave();
+      this.offerAgainSoon();
+    }
+    const told = this.poll();
+    this.goOn();
+    return told > 0;
   }
 
-  private keepAlive(wanted: boolean): void {
+  /** Begins what found no room before, or is wanted since. A call back may have closed the engine. */
+  private goOn(): void {
+    const { operations, submission, watches } = this;
+    if (operations.anyWaiting || submission.untaken > 0 || watches.areEntriesWanted) this.submit();
+    else this.updateKeepAlive();
+  }
+
+  private tellLeftOver(): void {
+    if (this.poll() > 0) this.linger?.enter();
+  }
+
+  private handOver(): void {
+    do {
+      this.fill();
+      if (!this.submission.handOver()) return this.offerAgainSoon();
+    } while (this.operations.anyWaiting && this.begun < this.ring.completions);
+  }
+
+  /** The kernel is short of memory: what is in the ring stays there. */
+  private offerAgainSoon(): void {
+    this.retry ??= setTimeout(() => {
+      this.retry = undefined;
+      this.handOver();
+    }, URING_RETRY_MS);
+  }
+
+  private updateKeepAlive(): void {
+    const wanted = this.begun > 0 || this.watches.keptAlive > 0;
+    if (wanted === this.keepsAlive) return;
     this.keepsAlive = wanted;
-    this.native.watchReference(this.watch, wanted);
+    this.native.watchReference(this.eventfdWatch, wanted);
   }
 
   /** Writes entries for those that wait, as many as there is room for. */
   private fill(): void {
-    const ring = this.ring;
-    const from = this.tail;
-    while (this.untaken < ring.submissions && this.begun < ring.completions) {
-      const slot = this.operations.next();
+    const { submission, operations, ring } = this;
+    this.watches.fill();
+    this.linger?.fill();
+    while (!submission.isFull && this.begun < ring.completions) {
+      const slot = operations.next();
       if (slot === NONE) break;
-      this.writeEntry(slot, (this.tail & ring.submissionMask) * layout.SQE_WORDS);
-      this.tail = (this.tail + 1) | 0;
-      this.untaken++;
+      this.writeEntry(slot);
       this.begun++;
     }
-    if (this.tail !== from) Atomics.store(ring.words, ring.submissionTailWord, this.tail);
+    submission.publish();
   }
 
-  private writeEntry(slot: number, entry: number): void {
+  private writeEntry(slot: number): void {
     const { kinds, fds, positions, lengths } = this.operations;
-    const sqes = this.ring.sqes;
+    const { sqes } = this.submission;
     const position = positions[slot];
-    sqes[entry + layout.SQE_FD] = fds[slot];
+    const entry = this.submission.begin(layout.OP_READ, fds[slot], slot);
     sqes[entry + layout.SQE_OFFSET] = position;
     sqes[entry + layout.SQE_OFFSET + 1] = position / HALF;
-    sqes[entry + layout.SQE_FLAGS] = 0;
-    sqes[entry + layout.SQE_USER_DATA] = slot;
-    sqes[entry + layout.SQE_USER_DATA + 1] = 0;
-    sqes[entry + layout.SQE_BUFFER_INDEX] = 0;
     switch (kinds[slot]) {
       case READ:
         this.writeTransfer(slot, entry, layout.OP_READ, layout.OP_READ_FIXED);
@@ -205,15 +277,12 @@ export class UringEngine implements IoEngine {
         this.writeTransfer(slot, entry, layout.OP_WRITE, layout.OP_WRITE_FIXED);
         break;
       case DATASYNC:
-        sqes[entry] = layout.OP_FSYNC;
-        sqes[entry + layout.SQE_ADDRESS] = 0;
-        sqes[entry + layout.SQE_ADDRESS + 1] = 0;
-        sqes[entry + layout.SQE_LENGTH] = 0;
+        sqes[entry + layout.SQE_OPCODE] = layout.OP_FSYNC;
         sqes[entry + layout.SQE_FLAGS] = layout.FSYNC_DATASYNC;
         break;
       default:
         // IORING_OP_FALLOCATE has its length in the address and its mode in the length.
-        sqes[entry] = layout.OP_FALLOCATE;
+        sqes[entry + layout.SQE_OPCODE] = layout.OP_FALLOCATE;
         sqes[entry + layout.SQE_ADDRESS] = lengths[slot];
         sqes[entry + layout.SQE_ADDRESS + 1] = lengths[slot] / HALF;
         sqes[entry + layout.SQE_LENGTH] = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
@@ -222,15 +291,13 @@ export class UringEngine implements IoEngine {
 
   private writeTransfer(slot: number, entry: number, plain: number, fixed: number): void {
     const { memories, memoryOffsets, lengths } = this.operations;
-    const sqes = this.ring.sqes;
+    const { sqes } = this.submission;
     const memory = memories[slot]!;
     const base = memory.address !== 0 ? memory.address : this.native.addressOf(memory.bytes);
-    const address = base + memoryOffsets[slot];
     const index = this.registered.indexOf(memory);
     sqes[entry + layout.SQE_OPCODE] = index === UNREGISTERED ? plain : fixed;
     if (index !== UNREGISTERED) sqes[entry + layout.SQE_BUFFER_INDEX] = index;
-    sqes[entry + layout.SQE_ADDRESS] = address;
-    sqes[entry + layout.SQE_ADDRESS + 1] = address / HALF;
+    this.submission.setAddress(entry, base + memoryOffsets[slot]);
     sqes[entry + layout.SQE_LENGTH] = lengths[slot];
   }
 }

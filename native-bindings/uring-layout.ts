@@ -20,6 +20,7 @@ export const PARAMS_CQ_HEAD = 80;
 export const PARAMS_CQ_TAIL = 84;
 export const PARAMS_CQ_MASK = 88;
 export const PARAMS_CQ_CQES = 100;
+export const PARAMS_CQ_FLAGS = 104;
 
 /** Where in the ring's file its memory lies: both rings' words, and the submission entries. */
 export const OFFSET_RINGS = 0;
@@ -34,17 +35,25 @@ export const SETUP_TASKRUN_FLAG = 1 << 9;
 
 export const FEATURE_SINGLE_MMAP = 1 << 0;
 export const FEATURE_NODROP = 1 << 1;
+/** Kernel 5.17: by then a poll can go on after it has told (5.13), and tells every write to a pipe. */
+export const FEATURE_CQE_SKIP = 1 << 11;
 
 export const ENTER_GETEVENTS = 1 << 0;
+export const ENTER_REGISTERED_RING = 1 << 4;
 
 /** Bits of the submission ring's flags word. */
 export const SQ_CQ_OVERFLOW = 1 << 1;
 export const SQ_TASKRUN = 1 << 2;
 
+/** Bit of the completion ring's flags word: completions leave the eventfd alone. */
+export const CQ_EVENTFD_DISABLED = 1 << 0;
+
 export const REGISTER_EVENTFD = 4;
 export const REGISTER_PROBE = 8;
 export const REGISTER_BUFFERS2 = 15;
 export const REGISTER_BUFFERS_UPDATE = 16;
+export const REGISTER_RING_FDS = 20;
+export const UNREGISTER_RING_FDS = 21;
 
 /** struct io_uring_rsrc_register and struct io_uring_rsrc_update2. */
 export const RSRC_BYTES = 32;
@@ -54,6 +63,11 @@ export const RSRC_REGISTER_SPARSE = 1 << 0;
 export const RSRC_UPDATE_OFFSET = 0;
 export const RSRC_UPDATE_DATA = 8;
 export const RSRC_UPDATE_COUNT = 24;
+/** struct io_uring_rsrc_update, as REGISTER_RING_FDS takes it; index -1: any that is free. */
+export const RING_FD_BYTES = 16;
+export const RING_FD_INDEX = 0;
+export const RING_FD_FILE = 8;
+export const RING_FD_ANY_INDEX = 0xffffffff;
 export const IOVEC_BYTES = 16;
 
 /** struct io_uring_probe: a header, then an entry for each operation. */
@@ -66,11 +80,19 @@ export const PROBE_OP_SUPPORTED = 1 << 0;
 export const OP_FSYNC = 3;
 export const OP_READ_FIXED = 4;
 export const OP_WRITE_FIXED = 5;
+export const OP_POLL_ADD = 6;
+export const OP_POLL_REMOVE = 7;
+export const OP_TIMEOUT = 11;
 export const OP_FALLOCATE = 17;
 export const OP_READ = 22;
 export const OP_WRITE = 23;
 
 export const FSYNC_DATASYNC = 1 << 0;
+/** In a POLL_ADD's length: goes on after it has told. */
+export const POLL_ADD_MULTI = 1 << 0;
+/** struct __kernel_timespec: seconds and nanoseconds, 64 bits each. */
+export const TIMESPEC_BYTES = 16;
+export const TIMESPEC_NANOSECONDS = 8;
 
 /** struct io_uring_sqe, in words. */
 export const SQE_WORDS = 16;
@@ -86,3 +108,6 @@ export const SQE_BUFFER_INDEX = 10;
 /** struct io_uring_cqe, in words. */
 export const CQE_WORDS = 4;
 export const CQE_RESULT = 2;
+export const CQE_FLAGS = 3;
+/** More completions of the same entry will come. */
+export const CQE_MORE = 1 << 1;

@@ -47,8 +47,14 @@ export class UringRing {
   readonly submissionFlagsWord: number;
   readonly completionHeadWord: number;
   readonly completionTailWord: number;
+  readonly completionFlagsWord: number;
   /** First word of the completion entries, CQE_WORDS each. */
   readonly completionsWord: number;
+  /** Whether polls of this ring tell each write to a file, whether or not it was read meanwhile. */
+  readonly canWatch: boolean;
+  /** What io_uring_enter takes: the index of the registered ring, else its descriptor. */
+  readonly enterFd: number;
+  readonly enterFlags: number;
 
   private readonly rings: ArrayBuffer;
   private readonly entries: ArrayBuffer;
@@ -92,7 +98,12 @@ export class UringRing {
     this.submissionFlagsWord = params.readUInt32LE(layout.PARAMS_SQ_FLAGS) / 4;
     this.completionHeadWord = params.readUInt32LE(layout.PARAMS_CQ_HEAD) / 4;
     this.completionTailWord = params.readUInt32LE(layout.PARAMS_CQ_TAIL) / 4;
+    this.completionFlagsWord = params.readUInt32LE(layout.PARAMS_CQ_FLAGS) / 4;
     this.completionsWord = cqes / 4;
+    this.canWatch = (params.readUInt32LE(layout.PARAMS_FEATURES) & layout.FEATURE_CQE_SKIP) !== 0;
+    const index = this.registerRing();
+    this.enterFd = index ?? fd;
+    this.enterFlags = index === null ? 0 : layout.ENTER_REGISTERED_RING;
     // Entries are used in the order of the tail, so the indirection stays the identity.
     for (let index = 0; index < this.submissions; index++) this.words[array / 4 + index] = index;
   }
@@ -105,15 +116,32 @@ export class UringRing {
     if (result < 0) throw new SystemCallError('io_uring_register', -result);
   }
 
+  /** Whether completions count the eventfd up; they do at first. */
+  setEventfd(counts: boolean): void {
+    const flags = counts ? 0 : layout.CQ_EVENTFD_DISABLED;
+    Atomics.store(this.words, this.completionFlagsWord, flags);
+  }
+
   /** Hands entries over and/or has completions posted; the count taken, or a negative errno. */
   enter(toSubmit: number, minComplete: number, flags: number): number {
-    return this.native.ringEnter(this.fd, toSubmit, minComplete, flags);
+    return this.native.ringEnter(this.enterFd, toSubmit, minComplete, flags | this.enterFlags);
   }
 
   close(): void {
+    if (this.enterFlags !== 0) {
+      const argument = ringFdArgument(this.enterFd, 0);
+      this.native.ringRegister(this.fd, layout.UNREGISTER_RING_FDS, argument, 1);
+    }
     this.native.unmap(this.rings);
     this.native.unmap(this.entries);
     closeSync(this.fd);
+  }
+
+  /** This thread's own short name for the ring (kernel 5.18, some 16 a thread), or null. */
+  private registerRing(): number | null {
+    const argument = ringFdArgument(layout.RING_FD_ANY_INDEX, this.fd);
+    const count = this.native.ringRegister(this.fd, layout.REGISTER_RING_FDS, argument, 1);
+    return count === 1 ? argument.readUInt32LE(layout.RING_FD_INDEX) : null;
   }
 
   private map(lengthBytes: number, offset: number): ArrayBuffer {
@@ -121,6 +149,13 @@ export class UringRing {
     assert(typeof memory !== 'number', 'the rings of an io_uring can be mapped');
     return memory;
   }
+}
+
+function ringFdArgument(index: number, fd: number): Buffer {
+  const argument = Buffer.alloc(layout.RING_FD_BYTES);
+  argument.writeUInt32LE(index, layout.RING_FD_INDEX);
+  argument.writeBigUInt64LE(BigInt(fd), layout.RING_FD_FILE);
+  return argument;
 }
 
 function setup(native: Addon, params: Buffer): number {

@@ -5,6 +5,9 @@ export interface WatchOptions {
   readonly keepAlive?: boolean;
 }
 
+/** Of readiness.ts, or of an engine. */
+export type WatchReadable = (fd: number, onReadable: () => void, options?: WatchOptions) => Watch;
+
 /** A watch; it goes on until it is stopped. */
 export interface Watch {
   /**

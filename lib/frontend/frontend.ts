@@ -1,5 +1,6 @@
 /** What the rest of a tapdisk sees of a front end: where a VBD's requests come from. */
 import type { TapdiskError } from '../errors';
+import type { MemoryArea } from '../store/memory-area';
 import type { RingCounters } from './ring-counters';
 
 export interface FrontendEvents {
@@ -22,6 +23,11 @@ export interface Frontend {
    * durable one, and the VBD must write through.
    */
   readonly flushCapable: boolean;
+  /**
+   * Memory of all its requests whose pages stay the same from `start` to the end of `close`, and
+   * may be pinned; null where the kernel exchanges them.
+   */
+  readonly steadyMemory: MemoryArea | null;
   readonly counters: Readonly<RingCounters>;
   /** Why the ring was stopped; null while it is served. */
   readonly stopped: TapdiskError | null;

@@ -34,6 +34,10 @@ export const DOORBELL_READ_BYTES = 64 * 1024;
 /** Reads of a doorbell FIFO per wake-up; what is left rings again. */
 export const DOORBELL_READS_PER_WAKEUP_MAX = 4;
 
+/** A stand-in's doorbell that brought requests is read after this time, or this many of its kind. */
+export const DOORBELL_UNREAD_MS = 20;
+export const DOORBELLS_UNREAD_MAX = 4096;
+
 /** How often the stand-in's front end looks whether its back end still lives. */
 export const BACK_END_LIVENESS_INTERVAL_MS = 200;
 

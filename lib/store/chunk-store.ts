@@ -1,8 +1,22 @@
 /** What every chunk store does; the kinds (dir, null, memory, later etcd and rados) implement it. */
+import type { Watch, WatchOptions } from '../../native-bindings/watch';
 import type { ChunkIo } from './chunk-io';
+import type { MemoryArea } from './memory-area';
 
 /** Called once; errno is 0 or a positive errno. */
 export type ErrnoCallback = (errno: number) => void;
+
+/** What a store's I/O engine can do for whoever asks for the transfers. */
+export interface StoreEngine {
+  /**
+   * Lets the engine pin memory that many transfers will use. Only for memory whose pages stay the
+   * same until `unregisterMemory`; where it cannot be pinned, nothing changes.
+   */
+  registerMemory(area: MemoryArea): void;
+  unregisterMemory(area: MemoryArea): void;
+  /** Watches a doorbell where completions are waited for, so that one wait serves both. */
+  watchReadable(fd: number, onReadable: () => void, options?: WatchOptions): Watch;
+}
 
 /**
  * Chunks named by (layer, index). A chunk that was never written, or was punched, reads as zeros.
@@ -13,6 +27,8 @@ export type ErrnoCallback = (errno: number) => void;
 export interface ChunkStore {
   readonly kind: string;
   readonly chunkBytes: number;
+  /** Only where an I/O engine moves the bytes. */
+  readonly engine?: StoreEngine;
 
   /** Called after each batch of completions and callbacks; set by the one user of the store. */
   onBatchEnd: () => void;

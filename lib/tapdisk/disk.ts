@@ -1,4 +1,5 @@
 /** One disk of a tapdisk process: a volume, its VBD, and the front end it is connected to. */
+import type { WatchReadable } from '../../native-bindings/watch';
 import { TapdiskError } from '../errors';
 import type {
   DiskState,
@@ -62,11 +63,16 @@ export class Disk {
       );
     }
     const { log, cookie, onCloseAsked } = this.options;
-    const frontend = openFrontend(device.minor, this.served.vbd, {
-      onStopped: (reason) => log.error({ cookie, code: reason.code }, reason.message),
+    const { vbd, engine } = this.served;
+    const events = {
+      onStopped: (reason: TapdiskError) => log.error({ cookie, code: reason.code }, reason.message),
       onCloseAsked,
-    });
-    this.served.vbd.writeThrough = !frontend.flushCapable;
+    };
+    const watch: WatchReadable | undefined =
+      engine === null ? undefined : (...watched) => engine.watchReadable(...watched);
+    const frontend = openFrontend(device.minor, vbd, events, watch);
+    if (frontend.steadyMemory !== null) engine?.registerMemory(frontend.steadyMemory);
+    vbd.writeThrough = !frontend.flushCapable;
     this.frontend = frontend;
     this.domid = device.domid;
     frontend.start();
@@ -130,9 +136,14 @@ export class Disk {
 
   private async closeNow(): Promise<void> {
     if (this.isPaused) this.resume();
-    await this.frontend?.close();
+    if (this.frontend !== null) await this.closeFrontend(this.frontend);
     this.frontend = null;
     await this.served.close();
+  }
+
+  private async closeFrontend(frontend: Frontend): Promise<void> {
+    await frontend.close();
+    if (frontend.steadyMemory !== null) this.served.engine?.unregisterMemory(frontend.steadyMemory);
   }
 
   private state(): DiskState {

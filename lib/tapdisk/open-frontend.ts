@@ -1,4 +1,5 @@
 /** Opens the front end that a minor number, or a location, names. */
+import type { WatchReadable } from '../../native-bindings/watch';
 import type { BlockDevice } from '../vbd/block-device';
 import { BlktapFrontend } from '../frontend/blktap/blktap-frontend';
 import { findDevice } from '../frontend/blktap/find-device';
@@ -6,13 +7,18 @@ import { linuxSyscalls } from '../frontend/blktap/linux-syscalls';
 import type { Frontend, FrontendEvents } from '../frontend/frontend';
 import { ShmFrontend } from '../frontend/shm/shm-frontend';
 
-/** @throws TapdiskError of findDevice and of the front end's kind */
+/**
+ * `watchDoorbell` watches the doorbell of a front end whose doorbell is a file like any other.
+ *
+ * @throws TapdiskError of findDevice and of the front end's kind
+ */
 export function openFrontend(
   minor: number,
   blockDevice: BlockDevice,
   events: FrontendEvents,
+  watchDoorbell?: WatchReadable,
 ): Frontend {
   const { kind, path } = findDevice(minor, linuxSyscalls);
-  if (kind === 'shm') return ShmFrontend.open(path, blockDevice, events);
+  if (kind === 'shm') return ShmFrontend.open(path, blockDevice, events, watchDoorbell);
   return BlktapFrontend.open(path, blockDevice, events);
 }

@@ -3,6 +3,7 @@ import type { DiskState, DiskStatistics, RecordedTrace } from '../control/disk-h
 import { TapdiskError } from '../errors';
 import { parseVolumeAddress } from '../pool/address';
 import { openPool } from '../pool/open-pool';
+import type { StoreEngine } from '../store/chunk-store';
 import { TraceRecorder } from '../trace/recorder';
 import { Vbd } from '../vbd/vbd';
 import { Volume } from '../volume/volume';
@@ -29,6 +30,8 @@ export class ServedVolume {
     readonly path: string,
     private readonly volume: Volume,
     readonly vbd: Vbd,
+    /** What moves the bytes, for those who can help it; null where no engine does. */
+    readonly engine: StoreEngine | null,
     private readonly closePool: () => Promise<void>,
     private readonly onRecordingEnded: (reason: TapdiskError) => void,
   ) {}
@@ -53,7 +56,9 @@ export class ServedVolume {
           throw error;
         });
         const closePool = (): Promise<void> => pool.close();
-        return new ServedVolume(path, volume, new Vbd(volume), closePool, onRecordingEnded);
+        const engine = store.engine ?? null;
+        const vbd = new Vbd(volume);
+        return new ServedVolume(path, volume, vbd, engine, closePool, onRecordingEnded);
       } catch (error) {
         await attachment.release();
         throw error;

@@ -8,7 +8,7 @@
 #include <stdint.h>
 
 /* Most arguments any function here takes. */
-#define ARGUMENTS_MAX 4
+#define ARGUMENTS_MAX 5
 
 /* Reads exactly `count` arguments; throws a TypeError and returns false where there are fewer. */
 bool take_arguments(napi_env env, napi_callback_info info, size_t count, napi_value *values);
@@ -31,5 +31,6 @@ bool export_function(napi_env env, napi_value exports, const char *name, napi_ca
 bool export_memory(napi_env env, napi_value exports);
 bool export_watch(napi_env env, napi_value exports);
 bool export_socket(napi_env env, napi_value exports);
+bool export_linger(napi_env env, napi_value exports);
 
 #endif

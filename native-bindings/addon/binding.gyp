@@ -2,7 +2,9 @@
   'targets': [
     {
       'target_name': 'tapdisk_native',
-      'sources': ['addon.c', 'memory.c', 'watch.c', 'socket.c'],
+      'sources': [
+        'addon.c', 'callback.c', 'linger.c', 'memory.c', 'socket.c', 'watch.c',
+      ],
       'cflags': ['-std=gnu11', '-O2', '-Wall', '-Wextra'],
       'defines': ['NAPI_VERSION=8'],
     },

@@ -15,15 +15,14 @@
 #include <uv.h>
 
 #include "arguments.h"
+#include "callback.h"
 
 #define NO_FILE (-1)
 
 /* Lives until libuv has closed the handle and JS has dropped its object. */
 typedef struct {
   uv_poll_t handle;
-  napi_env env;
-  napi_ref on_readable;
-  napi_async_context context;
+  callback on_readable;
   napi_async_cleanup_hook_handle cleanup;
   int epoll_fd;
   bool stopped;
@@ -47,8 +46,7 @@ static void stop(watch *self) {
   self->stopped = true;
   uv_poll_stop(&self->handle);
   if (self->epoll_fd != NO_FILE) close(self->epoll_fd);
-  napi_delete_reference(self->env, self->on_readable);
-  napi_async_destroy(self->env, self->context);
+  callback_drop(&self->on_readable);
   uv_close((uv_handle_t *)&self->handle, on_closed);
 }
 
@@ -68,23 +66,11 @@ static void on_event(uv_poll_t *handle, int status, int events) {
   (void)status;
   (void)events;
   watch *self = handle->data;
-  napi_env env = self->env;
-  napi_handle_scope scope;
-  napi_value global, function, result, exception;
-  bool pending = false;
   if (self->epoll_fd != NO_FILE) {
     struct epoll_event event;
     epoll_wait(self->epoll_fd, &event, 1, 0);
   }
-  if (napi_open_handle_scope(env, &scope) != napi_ok) return;
-  if (napi_get_global(env, &global) == napi_ok &&
-      napi_get_reference_value(env, self->on_readable, &function) == napi_ok) {
-    napi_make_callback(env, self->context, global, function, 0, NULL, &result);
-    if (napi_is_exception_pending(env, &pending) == napi_ok && pending &&
-        napi_get_and_clear_last_exception(env, &exception) == napi_ok)
-      napi_fatal_exception(env, exception);
-  }
-  napi_close_handle_scope(env, scope);
+  callback_call(&self->on_readable);
 }
 
 /* Begins a watch of `fd`, or of an epoll file that it is registered in; 0 or minus an errno. */
@@ -101,32 +87,28 @@ static int begin(watch *self, uv_loop_t *loop, int fd, bool edge) {
 }
 
 static napi_value new_watch(napi_env env, napi_callback_info info, bool edge) {
-  napi_value values[2], name, object;
+  napi_value values[2], object;
   int32_t fd;
-  napi_valuetype type;
   uv_loop_t *loop;
   if (!take_arguments(env, info, 2, values) || !to_int(env, values[0], &fd)) return NULL;
-  if (napi_typeof(env, values[1], &type) != napi_ok || type != napi_function) {
-    napi_throw_type_error(env, NULL, "a function is expected");
-    return NULL;
-  }
   watch *self = calloc(1, sizeof *self);
   if (self == NULL || napi_get_uv_event_loop(env, &loop) != napi_ok) {
     free(self);
     return number(env, -ENOMEM);
   }
+  if (!callback_keep(env, values[1], "tapdisk-watch", &self->on_readable)) {
+    free(self);
+    return NULL;
+  }
   int result = begin(self, loop, fd, edge);
   if (result != 0) {
     if (self->epoll_fd != NO_FILE) close(self->epoll_fd);
+    callback_drop(&self->on_readable);
     free(self);
     return number(env, result);
   }
-  self->env = env;
   self->handle.data = self;
   self->owners = 2;
-  napi_create_string_utf8(env, "tapdisk-watch", NAPI_AUTO_LENGTH, &name);
-  napi_create_reference(env, values[1], 1, &self->on_readable);
-  napi_async_init(env, NULL, name, &self->context);
   napi_add_async_cleanup_hook(env, on_environment_end, self, &self->cleanup);
   napi_create_object(env, &object);
   napi_type_tag_object(env, object, &WATCH_TAG);

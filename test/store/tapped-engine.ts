@@ -96,6 +96,7 @@ export class Tap {
       poll: () => inner.poll(),
       registerMemory: (memory) => inner.registerMemory(memory),
       unregisterMemory: (memory) => inner.unregisterMemory(memory),
+      watchReadable: (...watched) => inner.watchReadable(...watched),
       close: () => inner.close(),
     };
   }

@@ -27,6 +27,7 @@ import { linuxSyscalls } from './linux-syscalls';
 export class BlktapFrontend implements Frontend {
   readonly kind: FrontendKind;
   readonly flushCapable: boolean;
+  readonly steadyMemory = null;
   readonly counters = newRingCounters();
 
   private readonly server: RingServer;

@@ -1,7 +1,7 @@
 /** The stand-in's two doorbells: FIFOs that carry one byte a ring. */
 import { readNow, writeNow } from '../../../native-bindings/doorbell-io';
 import * as posix from '../../../native-bindings/posix';
-import { type Watch, watchReadable } from '../../../native-bindings/readiness';
+import { type Watch, type WatchReadable, watchReadable } from '../../../native-bindings/readiness';
 import { DOORBELL_READ_BYTES, DOORBELL_READS_PER_WAKEUP_MAX } from '../limits';
 import type { ShmDevice } from './shm-device';
 
@@ -45,8 +45,8 @@ export class ShmDoorbell {
   }
 
   /** `onRing` may be called without anything to hear. */
-  listen(onRing: () => void, keepAlive = true): void {
-    this.watch = watchReadable(this.hearFd, onRing, { keepAlive });
+  listen(onRing: () => void, watch: WatchReadable = watchReadable): void {
+    this.watch = watch(this.hearFd, onRing);
   }
 
   /** Whether listening keeps the process alive. */

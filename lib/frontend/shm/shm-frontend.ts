@@ -1,10 +1,12 @@
 /** Serves a VBD to whoever fills a stand-in device's ring: the back end of that ring. */
 import type { Mapping } from '../../../native-bindings/mapping';
+import { type WatchReadable, watchReadable } from '../../../native-bindings/readiness';
 import { TapdiskError } from '../../errors';
 import { BackRing, PAGE_BYTES } from '../../ring';
+import type { MemoryArea } from '../../store/memory-area';
 import type { BlockDevice } from '../../vbd/block-device';
 import type { Frontend, FrontendEvents } from '../frontend';
-import { DRAIN_TIMEOUT_MS } from '../limits';
+import { DOORBELL_UNREAD_MS, DOORBELLS_UNREAD_MAX, DRAIN_TIMEOUT_MS } from '../limits';
 import { newRingCounters } from '../ring-counters';
 import type { RingDevice } from '../ring-device';
 import { RingServer } from '../ring-server';
@@ -34,10 +36,14 @@ export class ShmFrontend implements Frontend {
   private session: number;
   private paused = false;
   private leaving = false;
+  /** Requests taken when the doorbell was last heard, and how often since it was read. */
+  private requestsHeard = 0;
+  private doorbellsUnread = 0;
+  private readingSoon: NodeJS.Timeout | null = null;
   private isClosed = false;
 
   /**
-   * Opens, locks and maps the device.
+   * Opens, locks and maps the device. `watch` is what its doorbell is heard with.
    *
    * @throws TapdiskError SHM_IN_USE, and those of ShmDevice.open
    */
@@ -45,11 +51,12 @@ export class ShmFrontend implements Frontend {
     directory: string,
     blockDevice: BlockDevice,
     events: Pick<FrontendEvents, 'onStopped'>,
+    watch: WatchReadable = watchReadable,
   ): ShmFrontend {
     const device = ShmDevice.open(directory);
     const side = ShmSide.take(device, 'back');
     try {
-      return new ShmFrontend(device, side, blockDevice, events);
+      return new ShmFrontend(device, side, blockDevice, events, watch);
     } catch (error) {
       side.release();
       throw error;
@@ -61,6 +68,7 @@ export class ShmFrontend implements Frontend {
     private readonly side: ShmSide,
     private readonly blockDevice: BlockDevice,
     private readonly events: Pick<FrontendEvents, 'onStopped'>,
+    private readonly watch: WatchReadable,
   ) {
     const { geometry } = device;
     this.path = `shm:${device.directory}`;
@@ -81,12 +89,16 @@ export class ShmFrontend implements Frontend {
     });
   }
 
+  get steadyMemory(): MemoryArea {
+    return this.mapping;
+  }
+
   get inFlight(): number {
     return this.server?.inFlight ?? 0;
   }
 
   start(): void {
-    this.doorbell.listen(() => this.heard());
+    this.doorbell.listen(() => this.heard(), this.watch);
     this.announceWaiting();
     this.followFrontEnd();
   }
@@ -110,6 +122,7 @@ export class ShmFrontend implements Frontend {
     await this.server?.close(DRAIN_TIMEOUT_MS);
     if (this.isClosed) return;
     this.isClosed = true;
+    if (this.readingSoon !== null) clearTimeout(this.readingSoon);
     this.side.announce(this.session, 'closed');
     this.doorbell.ringState();
     this.doorbell.close();
@@ -117,11 +130,28 @@ export class ShmFrontend implements Frontend {
     this.side.release();
   }
 
+  /**
+   * Requests explain a doorbell, so its byte is left unread for a while: a read costs as much as a
+   * request does, and each further byte is told all the same. What may hide among the bytes, news
+   * of the front end's state, waits that long at most.
+   */
   private heard(): void {
-    const { state } = this.doorbell.hear();
-    if (state) this.followFrontEnd();
+    const { counters } = this;
     this.server?.wake();
+    const isExplained = counters.requests !== this.requestsHeard;
+    this.requestsHeard = counters.requests;
+    if (!isExplained || ++this.doorbellsUnread >= DOORBELLS_UNREAD_MAX) this.readDoorbell();
+    else this.readingSoon ??= setTimeout(this.readDoorbell, DOORBELL_UNREAD_MS);
   }
+
+  private readonly readDoorbell = (): void => {
+    if (this.readingSoon !== null) clearTimeout(this.readingSoon);
+    this.readingSoon = null;
+    this.doorbellsUnread = 0;
+    if (this.doorbell.hear().state) this.followFrontEnd();
+    // What was just read may have rung a moment ago, and is told no more.
+    this.server?.pollOnce();
+  };
 
   /** Leaves a session that the front end has left, joins one that it has made. */
   private followFrontEnd(): void {

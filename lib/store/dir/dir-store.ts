@@ -64,7 +64,7 @@ export class DirStore implements ChunkStore {
   onBatchEnd: () => void = () => {};
 
   private readonly files: ExtentFiles;
-  private readonly engine: IoEngine;
+  readonly engine: IoEngine;
   private readonly alignmentMask: number;
   private readonly transfers: Transfer[] = [];
   private readonly freeTokens: number[] = [];
@@ -92,15 +92,6 @@ export class DirStore implements ChunkStore {
       (token, result) => this.completed(token, result),
       () => this.batchEnded(),
     );
-  }
-
-  /** Lets the engine pin memory that many transfers will use. */
-  registerMemory(area: MemoryArea): void {
-    this.engine.registerMemory(area);
-  }
-
-  unregisterMemory(area: MemoryArea): void {
-    this.engine.unregisterMemory(area);
   }
 
   submit(io: ChunkIo): void {

@@ -1,0 +1,109 @@
+/** The submission side of an io_uring: entries written in order, and handed over by the batch. */
+import { SystemCallError } from './system-call-error';
+import * as layout from './uring-layout';
+import type { UringRing } from './uring-ring';
+
+/** Words of `control`, which the turns of addon/linger.c share. */
+const TO_SUBMIT = 0;
+const ENTERED = 1;
+const GO_ON = 2;
+const CONTROL_WORDS = 3;
+
+const HALF = 2 ** 32;
+const EINTR = -4;
+const EAGAIN = -11;
+const EBUSY = -16;
+
+/**
+ * Lower words of user data that are no operation's slot. Watches have FIRST_WATCH and those below.
+ */
+export const NOBODY = -1;
+export const LINGER_TIMER = -2;
+export const LINGER_BACKEND = -3;
+export const FIRST_WATCH = -4;
+
+export class UringSubmission {
+  /** Shared with the addon's turns, which hand over what is here, too. */
+  readonly control = new Int32Array(CONTROL_WORDS);
+  readonly sqes: Uint32Array;
+  private tail = 0;
+
+  constructor(private readonly ring: UringRing) {
+    this.sqes = ring.sqes;
+  }
+
+  /** Entries begun that the kernel has not taken. */
+  get untaken(): number {
+    return this.control[TO_SUBMIT];
+  }
+
+  get isFull(): boolean {
+    return this.control[TO_SUBMIT] >= this.ring.submissions;
+  }
+
+  /** Whether the addon enters again when its call back returns. */
+  set turnGoesOn(value: boolean) {
+    this.control[GO_ON] = value ? 1 : 0;
+  }
+
+  /**
+   * Takes the next entry; the ring is not full. Returns its first word in `sqes`, all of whose
+   * others are zero then, to be filled in and followed by `publish`.
+   */
+  begin(opcode: number, fd: number, userData: number): number {
+    const { sqes } = this;
+    const entry = (this.tail & this.ring.submissionMask) * layout.SQE_WORDS;
+    this.tail = (this.tail + 1) | 0;
+    this.control[TO_SUBMIT]++;
+    sqes[entry + layout.SQE_OPCODE] = opcode;
+    sqes[entry + layout.SQE_FD] = fd;
+    for (let word = layout.SQE_OFFSET; word < layout.SQE_USER_DATA; word++) sqes[entry + word] = 0;
+    sqes[entry + layout.SQE_USER_DATA] = userData;
+    sqes[entry + layout.SQE_USER_DATA + 1] = 0;
+    sqes[entry + layout.SQE_BUFFER_INDEX] = 0;
+    return entry;
+  }
+
+  /** Sets an entry's address, of memory that stays where it is until the entry is taken. */
+  setAddress(entry: number, address: number): void {
+    this.sqes[entry + layout.SQE_ADDRESS] = address;
+    this.sqes[entry + layout.SQE_ADDRESS + 1] = address / HALF;
+  }
+
+  /** Names the entry that a POLL_REMOVE is about. */
+  setTarget(entry: number, userData: number): void {
+    this.sqes[entry + layout.SQE_ADDRESS] = userData;
+  }
+
+  /** Lets the kernel see what was begun, when it is next entered. */
+  publish(): void {
+    Atomics.store(this.ring.words, this.ring.submissionTailWord, this.tail);
+  }
+
+  /**
+   * Hands over everything published. False: the kernel is short of memory; what is left stays in
+   * the ring and is to be offered again.
+   *
+   * @throws SystemCallError where the ring itself is unusable
+   */
+  handOver(flags = 0): boolean {
+    const { control } = this;
+    while (control[TO_SUBMIT] > 0) {
+      const taken = this.ring.enter(control[TO_SUBMIT], 0, flags);
+      if (taken > 0) control[TO_SUBMIT] -= taken;
+      else if (!isSound(taken)) return false;
+    }
+    return true;
+  }
+
+  /** The same verdict on what the addon's last turn handed over. */
+  wasTaken(): boolean {
+    return isSound(this.control[ENTERED]);
+  }
+}
+
+function isSound(entered: number): boolean {
+  if (entered >= 0 || entered === EINTR) return true;
+  if (entered === EAGAIN || entered === EBUSY) return false;
+  throw new SystemCallError('io_uring_enter', -entered);
+}
