@@ -2,7 +2,8 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help deps build demo test test-crash lint format bench install uninstall clean
+.PHONY: help deps build demo test test-crash lint format \
+  bench bench-plot bench-allocations bench-profile soak install uninstall clean
 
 PREFIX ?= /usr/local
 LIBDIR := $(PREFIX)/lib/tapdisk-ts
@@ -57,9 +58,26 @@ lint: node_modules/.installed ## Lint, formatting, and the import direction betw
 format: node_modules/.installed ## Format every source file
 	npm run --silent format
 
-bench: build ## Ring throughput and latency beside fio on the same file (installs fio)
+BENCH_PEERS := fio:fio qemu-nbd:qemu-utils nbdkit:nbdkit nbdcopy:libnbd-bin
+
+bench: build ## Rings, NBD and growth beside fio, qemu-nbd, nbdkit; BENCH='ring nbd' runs some
+	@.ci/need-debian $(BENCH_PEERS)
+	node dist/test/bench/bench.js $(BENCH)
+
+bench-plot: build ## Draw the last bench's results against their goals: docs/performance.svg
+	node dist/test/bench/plot.js
+
+bench-allocations: build ## Bytes that each request makes the serving process allocate, by function
 	@.ci/need-debian fio:fio
-	node dist/test/bench/bench.js
+	node dist/test/bench/bench-profile.js allocations
+
+bench-profile: build ## Microseconds of each request in the serving process, by function
+	@.ci/need-debian fio:fio
+	node dist/test/bench/bench-profile.js time
+
+soak: build ## A million verified requests through a ring and NBD at once (SEED=n; minutes)
+	@.ci/need-debian fio:fio
+	node dist/test/bench/soak.js
 
 install: build ## Install below PREFIX (/usr/local): both programs and what they need
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(LIBDIR)

@@ -2,9 +2,11 @@
  * `make bench-allocations` and `make bench-profile`: what each request costs in memory allocated or
  * in time, by function, of a process that serves a ring or an NBD export at depth 32.
  */
+import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import Table from 'cli-table3';
 import { fioOnNbd } from './fio';
+import { untilUndone } from './left-behind';
 import { loads, nameOfLoad, type Load } from './load';
 import { NbdPeer } from './nbd-peer';
 import { profile, profileEnvironment, type Profile, type ProfileKind } from './profile';
@@ -13,6 +15,8 @@ import { ServedRing } from './served-ring';
 import { conditions, DISK_BYTES, KIB, machine, MEMORY_DIRECTORY } from './settings';
 
 const PLACES_SHOWN = 16;
+/** Waiting, and the profiler itself. */
+const NOT_THE_REQUESTS = /^\(idle\)$|node:inspector|profile-probe/;
 const LOADS = loads('random', 4 * KIB, [32]);
 const UNITS = { allocations: 'bytes', time: 'µs' } as const;
 
@@ -23,6 +27,7 @@ function say(text: string): void {
 async function main(kind: ProfileKind): Promise<void> {
   say(`${machine()}; ${conditions()}\n`);
   const file = join(MEMORY_DIRECTORY, `tapdisk-ts-profile-${process.pid}.json`);
+  untilUndone(() => rmSync(file, { force: true }));
   const env = profileEnvironment(kind, file);
   const served = await ServedRing.prepare({ path: 'direct', env });
   for (const load of LOADS) {
@@ -69,7 +74,7 @@ async function show(
 function perRequest({ places }: Profile, requests: number): [string, number][] {
   return places
     .map(([place, amount]): [string, number] => [place, amount / requests])
-    .filter(([place]) => place !== '(idle)')
+    .filter(([place]) => !NOT_THE_REQUESTS.test(place))
     .sort((a, b) => b[1] - a[1]);
 }
 

@@ -23,8 +23,14 @@ interface AllocationNode {
   readonly children: readonly AllocationNode[];
 }
 
+interface TimeNode {
+  readonly id: number;
+  readonly callFrame: Frame;
+  readonly children?: readonly number[];
+}
+
 interface TimeProfile {
-  readonly nodes: readonly { readonly id: number; readonly callFrame: Frame }[];
+  readonly nodes: readonly TimeNode[];
   readonly samples: readonly number[];
   readonly timeDeltas: readonly number[];
 }
@@ -74,21 +80,28 @@ class Probe {
       profile: { head: AllocationNode };
     };
     const sums = new Map<string, number>();
-    const visit = ({ callFrame, selfSize, children }: AllocationNode): void => {
-      add(sums, callFrame, selfSize);
-      children.forEach(visit);
+    const visit = (node: AllocationNode, caller: string): void => {
+      const place = placeOf(node.callFrame, caller);
+      add(sums, place, node.selfSize);
+      for (const child of node.children) visit(child, place);
     };
-    visit(profile.head);
+    visit(profile.head, '');
     return [...sums];
   }
 
   private async stopTime(): Promise<Profile['places']> {
     const { profile } = (await this.post('Profiler.stop')) as { profile: TimeProfile };
-    const frames = new Map(profile.nodes.map(({ id, callFrame }) => [id, callFrame]));
+    const nodes = new Map(profile.nodes.map((node) => [node.id, node]));
+    const places = new Map<number, string>();
+    const name = ({ id, callFrame, children = [] }: TimeNode, caller: string): void => {
+      const place = placeOf(callFrame, caller);
+      places.set(id, place);
+      for (const child of children) name(nodes.get(child)!, place);
+    };
+    name(profile.nodes[0], '');
     const sums = new Map<string, number>();
     for (const [index, id] of profile.samples.entries()) {
-      const frame = frames.get(id);
-      if (frame !== undefined) add(sums, frame, profile.timeDeltas[index]);
+      add(sums, places.get(id) ?? '', profile.timeDeltas[index]);
     }
     return [...sums];
   }
@@ -107,13 +120,19 @@ class Probe {
   }
 }
 
-function add(sums: Map<string, number>, frame: Frame, amount: number): void {
-  if (amount === 0) return;
-  const file = frame.url.replace(/^.*\/(dist|node_modules)\//, '').replace('file://', '');
-  const name = frame.functionName === '' ? '(anonymous)' : frame.functionName;
-  const place = file === '' ? name : `${name} (${file}:${frame.lineNumber + 1})`;
-  sums.set(place, (sums.get(place) ?? 0) + amount);
+function add(sums: Map<string, number>, place: string, amount: number): void {
+  if (amount !== 0) sums.set(place, (sums.get(place) ?? 0) + amount);
 }
+
+/** Native code has no place of its own, and often no name: it is told by who called it. */
+function placeOf({ functionName, url, lineNumber }: Frame, caller: string): string {
+  const file = url.replace(/^.*\/(dist|node_modules)\//, '').replace('file://', '');
+  if (file !== '') return `${functionName || '(anonymous)'} (${file}:${lineNumber + 1})`;
+  if (caller === '' || caller.startsWith('(') || NATIVE.test(caller)) return functionName || caller;
+  return `native code called by ${caller}`;
+}
+
+const NATIVE = /^native code/;
 
 const { TAPDISK_TS_BENCH_PROFILE: file, TAPDISK_TS_BENCH_KIND: kind } = process.env;
 if (file !== undefined) {
