@@ -21,6 +21,8 @@ export const serveNbd = defineCommand({
   ],
   options: (yargs) =>
     yargs
+      // Elsewhere the last of several counts; here volumes and addresses come together.
+      .parserConfiguration({ 'duplicate-arguments-array': true })
       .positional('volume', {
         type: 'string',
         array: true,
@@ -30,24 +32,27 @@ export const serveNbd = defineCommand({
       .option('listen', {
         type: 'string',
         array: true,
-        requiresArg: true,
+        nargs: 1,
         describe: 'unix:PATH or tcp:HOST:PORT; may be repeated',
       })
       .option('read-only', { type: 'boolean', default: false, describe: 'Refuse writes' })
       .option('tls-certificates', {
         type: 'string',
         requiresArg: true,
+        coerce: lastOf<string>,
         describe: 'DIRECTORY of server-cert.pem, server-key.pem, ca-cert.pem',
       })
       .option('tls-psk', {
         type: 'string',
         requiresArg: true,
+        coerce: lastOf<string>,
         describe: 'FILE of user:key lines, as psktool makes it',
       })
       .option('tls', {
         choices: ['required', 'off'] as const,
         default: 'required' as const,
         requiresArg: true,
+        coerce: lastOf<'required' | 'off'>,
         describe: 'off: let other machines connect without TLS',
       })
       .conflicts('tls-certificates', 'tls-psk'),
@@ -74,6 +79,10 @@ export const serveNbd = defineCommand({
     });
   },
 });
+
+function lastOf<Value>(value: Value | readonly Value[]): Value {
+  return Array.isArray(value) ? (value as readonly Value[])[value.length - 1] : (value as Value);
+}
 
 function ownSocket(env: Readonly<Record<string, string | undefined>>): ListenAddress {
   return { kind: 'unix', path: join(ensureRuntimeDirectory(env), `nbd-${process.pid}.sock`) };
