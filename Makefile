@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help deps build demo test test-crash lint format \
+.PHONY: help deps build demo test test-nbd test-crash lint format \
   bench bench-plot bench-allocations bench-profile soak install uninstall clean
 
 PREFIX ?= /usr/local
@@ -48,6 +48,10 @@ demo: build ## A tapdisk started by its pipes, 20,000 requests verified, kill -9
 
 test: build ## Unit and end-to-end tests that need neither root nor minutes; prints coverage
 	npx jest --coverage
+
+test-nbd: build ## The NBD server before qemu's, libnbd's and fio's clients (installs them)
+	@.ci/need-debian qemu-img:qemu-utils nbdinfo:libnbd-bin nbdsh:python3-libnbd fio:fio openssl:openssl
+	npx jest test/interop
 
 test-crash: build ## 200 kills at random instants under load (SEED=n repeats the choices; minutes)
 	node dist/test/crash/crash-test.js

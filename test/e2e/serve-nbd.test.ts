@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { createPool } from '../../lib/pool/create-pool';
 import { openPool } from '../../lib/pool/open-pool';
+import { runCommand } from '../cli/captured-io';
 import { NbdClient, requestBytes } from '../frontend/nbd/nbd-client';
 import { PROJECT_ROOT } from '../project-root';
 
@@ -157,8 +158,8 @@ test('what it cannot do is refused, and leaves nothing attached', async () => {
     [['main/b', '--listen', `unix:${directory}`], 'NBD_LISTEN_BUSY'],
   ];
   for (const [words, code] of refusals) {
-    const { err, exitCode } = await command('serve', 'nbd', '--json', ...words);
-    expect(JSON.parse(err.slice(err.indexOf('{"error"')))).toMatchObject({ error: { code } });
+    const { err, exitCode } = await runCommand(['serve', 'nbd', '--json', ...words], { env });
+    expect(JSON.parse(err)).toMatchObject({ error: { code } });
     expect(exitCode).toBeGreaterThan(0);
   }
   const b = await serve('main/b', '--listen', 'tcp:0.0.0.0:0', '--tls', 'off');

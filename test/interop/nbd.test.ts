@@ -218,6 +218,7 @@ h.shutdown()
       '--verify_fatal=1',
       '--do_verify=1',
       '--randseed=7',
+      '--verify_state_save=0',
     );
     expect(out).toMatch(/err= 0/);
   });
