@@ -1,4 +1,5 @@
 /** Takes an accepted connection over with a receive buffer of our own, where that is possible. */
+import { closeSync } from 'node:fs';
 import { type OnReadOpts, Socket, type SocketConstructorOpts } from 'node:net';
 import { duplicateDescriptor } from '../../../native-bindings/stream-socket';
 
@@ -23,7 +24,13 @@ export function adoptSocket(accepted: Socket, onread: OnReadOpts): AdoptedSocket
     onread,
     allowHalfOpen: true,
   };
-  const socket = new Socket(options);
+  let socket: Socket;
+  try {
+    socket = new Socket(options);
+  } catch (error) {
+    closeSync(fd);
+    throw error;
+  }
   accepted.destroy();
   return { socket, fd };
 }
