@@ -66,7 +66,7 @@ export const LINGER_TURN_US = 1000;
  * Entries that are handed over at once while an engine lingers. Fewer are handed over by the call
  * that waits, which is made when the event that brought them has been dealt with.
  */
-export const LINGER_SUBMIT_AT_ONCE = 32;
+export const LINGER_SUBMIT_AT_ONCE = 8;
 
 /** Files that an io_uring watches; one more is a programming error. */
 export const URING_WATCHES_MAX = 1024;

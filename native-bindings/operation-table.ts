@@ -11,7 +11,10 @@ export const PUNCH = 3;
 /** No slot: the end of a list. */
 export const NONE = -1;
 
-/** Slots by number; a slot is free, waiting (in the order of arrival), or its engine's. */
+/**
+ * Slots by number; a slot is free, waiting (in the order of arrival), or its engine's. Flat, also
+ * because a position that is passed from call to call is a number that is allocated.
+ */
 export class OperationTable {
   kinds = new Uint8Array(0);
   fds = new Int32Array(0);
@@ -33,7 +36,7 @@ export class OperationTable {
     this.grow(IO_OPERATIONS_INITIAL);
   }
 
-  /** Takes a free slot for a transfer and lets it wait. */
+  /** Takes a free slot for a transfer: the engine's. */
   addTransfer(
     kind: typeof READ | typeof WRITE,
     fd: number,
@@ -42,7 +45,7 @@ export class OperationTable {
     length: number,
     position: number,
     token: number,
-  ): void {
+  ): number {
     assert(length >= 0 && length <= TRANSFER_BYTES_MAX, 'a transfer is below 2 GiB');
     assert(
       memoryOffset >= 0 && memoryOffset + length <= memory.bytes.length,
@@ -51,9 +54,10 @@ export class OperationTable {
     const slot = this.add(kind, fd, position, length, token);
     this.memories[slot] = memory;
     this.memoryOffsets[slot] = memoryOffset;
+    return slot;
   }
 
-  /** Takes a free slot for an operation without memory and lets it wait. */
+  /** Takes a free slot for an operation without memory: the engine's. */
   add(kind: number, fd: number, position: number, length: number, token: number): number {
     assert(Number.isSafeInteger(position) && position >= 0, 'a position is a safe integer');
     assert(token >= 0 && token === (token | 0), 'a token has 31 bits');
@@ -66,11 +70,15 @@ export class OperationTable {
     this.positions[slot] = position;
     this.lengths[slot] = length;
     this.tokens[slot] = token;
+    return slot;
+  }
+
+  /** Lets a slot of the engine's wait; `next` gives it back. */
+  wait(slot: number): void {
     this.links[slot] = NONE;
     if (this.waitingTail === NONE) this.waitingHead = slot;
     else this.links[this.waitingTail] = slot;
     this.waitingTail = slot;
-    return slot;
   }
 
   get anyWaiting(): boolean {

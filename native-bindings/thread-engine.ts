@@ -44,7 +44,10 @@ export class ThreadEngine implements IoEngine {
     position: number,
     token: number,
   ): void {
-    this.operations.addTransfer(READ, fd, memory, memoryOffset, length, position, token);
+    const { operations } = this;
+    operations.wait(
+      operations.addTransfer(READ, fd, memory, memoryOffset, length, position, token),
+    );
   }
 
   write(
@@ -55,15 +58,18 @@ export class ThreadEngine implements IoEngine {
     position: number,
     token: number,
   ): void {
-    this.operations.addTransfer(WRITE, fd, memory, memoryOffset, length, position, token);
+    const { operations } = this;
+    operations.wait(
+      operations.addTransfer(WRITE, fd, memory, memoryOffset, length, position, token),
+    );
   }
 
   datasync(fd: number, token: number): void {
-    this.operations.add(DATASYNC, fd, 0, 0, token);
+    this.operations.wait(this.operations.add(DATASYNC, fd, 0, 0, token));
   }
 
   punch(fd: number, position: number, length: number, token: number): void {
-    this.operations.add(PUNCH, fd, position, length, token);
+    this.operations.wait(this.operations.add(PUNCH, fd, position, length, token));
   }
 
   /** Threads gain nothing from it. */

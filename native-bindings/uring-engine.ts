@@ -5,7 +5,7 @@ import type { Addon, AddonWatch } from './addon';
 import type { EngineMemory, IoBatchEnd, IoDone, IoEngine } from './io-engine';
 import { LINGER_SUBMIT_AT_ONCE, URING_RETRY_MS } from './limits';
 import { lingerGate } from './linger-gate';
-import { DATASYNC, NONE, OperationTable, PUNCH, READ, WRITE } from './operation-table';
+import { DATASYNC, OperationTable, PUNCH, READ, WRITE } from './operation-table';
 import { FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE } from './posix';
 import { watchReadable } from './readiness';
 import { SystemCallError } from './system-call-error';
@@ -93,7 +93,8 @@ export class UringEngine implements IoEngine {
     position: number,
     token: number,
   ): void {
-    this.operations.addTransfer(READ, fd, memory, memoryOffset, length, position, token);
+    const { operations } = this;
+    this.begin(operations.addTransfer(READ, fd, memory, memoryOffset, length, position, token));
   }
 
   write(
@@ -104,15 +105,16 @@ export class UringEngine implements IoEngine {
     position: number,
     token: number,
   ): void {
-    this.operations.addTransfer(WRITE, fd, memory, memoryOffset, length, position, token);
+    const { operations } = this;
+    this.begin(operations.addTransfer(WRITE, fd, memory, memoryOffset, length, position, token));
   }
 
   datasync(fd: number, token: number): void {
-    this.operations.add(DATASYNC, fd, 0, 0, token);
+    this.begin(this.operations.add(DATASYNC, fd, 0, 0, token));
   }
 
   punch(fd: number, position: number, length: number, token: number): void {
-    this.operations.add(PUNCH, fd, position, length, token);
+    this.begin(this.operations.add(PUNCH, fd, position, length, token));
   }
 
   registerMemory(memory: EngineMemory): void {
@@ -172,28 +174,41 @@ export class UringEngine implements IoEngine {
     let told = 0;
     let called = 0;
     try {
-      while (this.head !== Atomics.load(words, ring.completionTailWord)) {
-        const entry = ring.completionsWord + (this.head & ring.completionMask) * layout.CQE_WORDS;
-        const userData = words[entry];
-        const result = words[entry + layout.CQE_RESULT];
-        const flags = words[entry + layout.CQE_FLAGS];
-        this.head = (this.head + 1) | 0;
+      // The kernel may post more meanwhile, also because of what the calls below begin.
+      for (
+        let tail = Atomics.load(words, ring.completionTailWord);
+        this.head !== tail;
+        tail = Atomics.load(words, ring.completionTailWord)
+      ) {
+        while (this.head !== tail) told += this.tellOne();
         Atomics.store(words, ring.completionHeadWord, this.head);
-        if (userData >= 0) {
-          this.begun--;
-          told++;
-          this.done(this.operations.end(userData), result);
-        } else if (userData <= FIRST_WATCH) {
-          this.watches.told(userData, result, flags);
-        } else {
-          this.linger?.told(userData);
-        }
       }
       called = this.watches.callBack();
     } finally {
       if (told > 0) this.batchEnd();
     }
     return told + called;
+  }
+
+  /** Takes one completion; 1 where it was an operation's. */
+  private tellOne(): number {
+    const { ring } = this;
+    const { words } = ring;
+    const entry = ring.completionsWord + (this.head & ring.completionMask) * layout.CQE_WORDS;
+    const userData = words[entry];
+    const result = words[entry + layout.CQE_RESULT];
+    this.head = (this.head + 1) | 0;
+    if (userData >= 0) {
+      this.begun--;
+      this.done(this.operations.end(userData), result);
+      return 1;
+    }
+    if (userData <= FIRST_WATCH) {
+      this.watches.told(userData, result, words[entry + layout.CQE_FLAGS]);
+    } else {
+      this.linger?.told(userData);
+    }
+    return 0;
   }
 
   /** libuv's loop has seen the eventfd. */
@@ -248,33 +263,40 @@ export class UringEngine implements IoEngine {
     this.native.watchReference(this.eventfdWatch, wanted);
   }
 
-  /** Writes entries for those that wait, as many as there is room for. */
+  /** Writes entries for those that wait, as many as there is room for, and publishes them. */
   private fill(): void {
-    const { submission, operations, ring } = this;
+    const { operations } = this;
     this.watches.fill();
     this.linger?.fill();
-    while (!submission.isFull && this.begun < ring.completions) {
-      const slot = operations.next();
-      if (slot === NONE) break;
-      this.writeEntry(slot);
-      this.begun++;
-    }
-    submission.publish();
+    while (operations.anyWaiting && this.hasRoom) this.writeEntry(operations.next());
+    this.submission.publish();
+  }
+
+  private get hasRoom(): boolean {
+    return !this.submission.isFull && this.begun < this.ring.completions;
+  }
+
+  /** Writes an operation's entry, to be published by `submit`; where there is no room it waits. */
+  private begin(slot: number): void {
+    if (this.operations.anyWaiting || !this.hasRoom) this.operations.wait(slot);
+    else this.writeEntry(slot);
   }
 
   private writeEntry(slot: number): void {
+    this.begun++;
     const { kinds, fds, positions, lengths } = this.operations;
-    const { sqes } = this.submission;
+    const { submission } = this;
+    const { sqes } = submission;
     const position = positions[slot];
-    const entry = this.submission.begin(layout.OP_READ, fds[slot], slot);
+    const entry = submission.begin(layout.OP_READ, fds[slot], slot);
     sqes[entry + layout.SQE_OFFSET] = position;
     sqes[entry + layout.SQE_OFFSET + 1] = position / HALF;
     switch (kinds[slot]) {
       case READ:
-        this.writeTransfer(slot, entry, layout.OP_READ, layout.OP_READ_FIXED);
+        this.writeTransfer(entry, slot, layout.OP_READ, layout.OP_READ_FIXED);
         break;
       case WRITE:
-        this.writeTransfer(slot, entry, layout.OP_WRITE, layout.OP_WRITE_FIXED);
+        this.writeTransfer(entry, slot, layout.OP_WRITE, layout.OP_WRITE_FIXED);
         break;
       case DATASYNC:
         sqes[entry + layout.SQE_OPCODE] = layout.OP_FSYNC;
@@ -283,13 +305,12 @@ export class UringEngine implements IoEngine {
       default:
         // IORING_OP_FALLOCATE has its length in the address and its mode in the length.
         sqes[entry + layout.SQE_OPCODE] = layout.OP_FALLOCATE;
-        sqes[entry + layout.SQE_ADDRESS] = lengths[slot];
-        sqes[entry + layout.SQE_ADDRESS + 1] = lengths[slot] / HALF;
+        submission.setAddress(entry, lengths[slot]);
         sqes[entry + layout.SQE_LENGTH] = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
     }
   }
 
-  private writeTransfer(slot: number, entry: number, plain: number, fixed: number): void {
+  private writeTransfer(entry: number, slot: number, plain: number, fixed: number): void {
     const { memories, memoryOffsets, lengths } = this.operations;
     const { sqes } = this.submission;
     const memory = memories[slot]!;

@@ -7,6 +7,12 @@
 export const REQUESTS_PER_WAKEUP_MAX = 256;
 
 /**
+ * Requests taken before the VBD is told to begin them. A disk that is given all that a guest has at
+ * once stands idle while they are taken, and again while they are answered.
+ */
+export const REQUESTS_PER_KICK_MAX = 8;
+
+/**
  * A ring that found the VBD's request pool empty, and has no request of its own whose end would
  * wake it, looks again after this time.
  */

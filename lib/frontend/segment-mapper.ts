@@ -1,6 +1,8 @@
 /** From a request's segments to the pieces of memory they name. */
 import { assert } from '../assert';
-import { PAGE_BYTES, SECTOR_BYTES, SEGMENT_BYTES, type RingRequest } from '../ring';
+// Not from the room's index, which makes each use of a constant a call.
+import { PAGE_BYTES, SECTOR_BYTES, SEGMENT_BYTES } from '../ring/layout';
+import type { RingRequest } from '../ring/ring-request';
 import type { MemoryArea } from '../store/memory-area';
 import type { VbdRequest } from '../vbd/request';
 
