@@ -14,7 +14,7 @@ export const CHUNK_BYTES = 4 * MIB;
 /** Times each contestant of a row runs, in alternation with the others. */
 export const ROUNDS = positive('ROUNDS', 3);
 /** Length of one run. */
-export const DURATION_MS = positive('DURATION_MS', 800);
+export const DURATION_MS = positive('DURATION_MS', 700);
 /** Size of the disk of a row, all of it written before. */
 export const DISK_BYTES = positive('DISK_BYTES', GIB);
 /** Where the pools lie: the device that is measured. */
