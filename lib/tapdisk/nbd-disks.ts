@@ -7,6 +7,7 @@ import type {
   RecordedTrace,
 } from '../control/disk-host';
 import { TapdiskError } from '../errors';
+import type { NbdExport } from '../frontend/nbd/export';
 import { exportUri } from '../frontend/nbd/listen-address';
 import { NbdServer, type NbdServerOptions } from '../frontend/nbd/nbd-server';
 import type { ListenAddress } from '../frontend/nbd/listen-address';
@@ -128,11 +129,7 @@ export class NbdDisks implements DiskAdmin {
       const setting = { path, readOnly, ...(env !== undefined && { env }) };
       this.disks.set(cookie, await ServedVolume.open(setting));
     }
-    const exports = [...this.disks.values()].map(({ path, vbd }) => ({
-      name: path,
-      description: `tapdisk-ts volume ${path}`,
-      device: vbd,
-    }));
+    const exports = [...this.disks.values()].map(exportOf);
     this.server = await NbdServer.listen(addresses, { ...server, exports });
   }
 
@@ -155,4 +152,13 @@ export class NbdDisks implements DiskAdmin {
       `process ${process.pid} has no disk with cookie ${cookie}; tapdisk-ts list --running shows those there are`,
     );
   }
+}
+
+function exportOf({ path, vbd, engine }: ServedVolume): NbdExport {
+  return {
+    name: path,
+    description: `tapdisk-ts volume ${path}`,
+    device: vbd,
+    watchReadable: engine === null ? undefined : (...watched) => engine.watchReadable(...watched),
+  };
 }

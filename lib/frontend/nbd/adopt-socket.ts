@@ -1,32 +1,28 @@
-/** Takes an accepted connection over with a receive buffer of our own, where that is possible. */
+/** Takes an accepted connection over by its descriptor, to read and write it beside Node's stream. */
 import { closeSync } from 'node:fs';
-import { type OnReadOpts, Socket, type SocketConstructorOpts } from 'node:net';
+import { Socket } from 'node:net';
 import { duplicateDescriptor } from '../../../native-bindings/stream-socket';
 
 export interface AdoptedSocket {
+  /** For writing and closing; it reads nothing. */
   readonly socket: Socket;
-  /** May be written to beside the socket's stream. */
+  /** The socket's own; it is closed with it. */
   readonly fd: number;
 }
 
 /**
- * Node lets a server's sockets read into new buffers only, but a socket that is made from a
- * descriptor into any. So the accepted one is given up for another of the same connection. It must
- * have been accepted paused (`pauseOnConnect`), and nothing have been read from or written to it.
+ * Node lets nobody else read what its sockets read, and gives no descriptor of them away. So the
+ * accepted one is given up for another of the same connection. It must have been accepted paused
+ * (`pauseOnConnect`), and nothing have been read from or written to it.
  *
  * Null where that cannot be done; then the accepted socket is as it was.
  */
-export function adoptSocket(accepted: Socket, onread: OnReadOpts): AdoptedSocket | null {
+export function adoptSocket(accepted: Socket): AdoptedSocket | null {
   const fd = duplicateDescriptor(accepted);
   if (fd === null) return null;
-  const options: SocketConstructorOpts & { onread: OnReadOpts } = {
-    fd,
-    onread,
-    allowHalfOpen: true,
-  };
   let socket: Socket;
   try {
-    socket = new Socket(options);
+    socket = new Socket({ fd, readable: false, writable: true });
   } catch (error) {
     closeSync(fd);
     throw error;

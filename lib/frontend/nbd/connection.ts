@@ -1,8 +1,10 @@
 /** One client's connection, from its first byte to its last: negotiation, TLS, transmission. */
 import type { Socket } from 'node:net';
+import { getSystemErrorName } from 'node:util';
 import { createServer, type TlsOptions } from 'node:tls';
+import { watchReadable } from '../../../native-bindings/readiness';
 import { sentenceOf, TapdiskError } from '../../errors';
-import { adoptSocket } from './adopt-socket';
+import { type AdoptedSocket, adoptSocket } from './adopt-socket';
 import type { NbdExport } from './export';
 import type { LargeAreas } from './large-areas';
 import {
@@ -13,6 +15,7 @@ import {
   STALL_TIMEOUT_MS,
 } from './limits';
 import { type Agreement, Negotiation } from './negotiation';
+import { SocketReader } from './socket-reader';
 import { Transmission } from './transmission';
 
 export interface ConnectionOptions {
@@ -32,32 +35,25 @@ export interface ConnectionOptions {
 
 export class Connection {
   /** The plain socket, also below TLS. */
-  private readonly accepted: Socket;
+  private readonly plain: Socket;
   private socket: Socket;
   private readonly fd: number;
   private negotiation: Negotiation;
   private transmission: Transmission | null = null;
   private readonly negotiationTimer: NodeJS.Timeout;
-  private readonly staging: Buffer | null;
+  /** Null where Node's stream is read. */
+  private readonly reader: SocketReader | null;
   private failure: TapdiskError | null = null;
   private isClosed = false;
-  private isFinishing = false;
   private progressSeen = -1;
   private stalledSinceMs = 0;
 
   constructor(private readonly options: ConnectionOptions) {
     const { accepted, exports, tls } = options;
-    const staging = tls === null ? Buffer.allocUnsafeSlow(RECEIVE_BYTES) : null;
-    const adopted =
-      staging === null
-        ? null
-        : adoptSocket(accepted, {
-            buffer: () => this.receiveBuffer(staging),
-            callback: (length, bytes) => this.received(bytes as Buffer, length),
-          });
-    this.staging = adopted === null ? null : staging;
-    this.accepted = this.socket = adopted?.socket ?? accepted;
+    const adopted = tls === null ? adoptSocket(accepted) : null;
+    this.plain = this.socket = adopted?.socket ?? accepted;
     this.fd = adopted?.fd ?? -1;
+    this.reader = adopted === null ? null : this.makeReader(adopted);
     this.negotiation = new Negotiation({
       exports,
       tls: tls === null ? 'none' : 'required',
@@ -69,6 +65,7 @@ export class Connection {
     this.socket.setKeepAlive(true);
     this.listen(this.socket);
     this.negotiation.begin();
+    this.reader?.waitWith(watchReadable);
   }
 
   /** Name of the export in use, or null before one was chosen. */
@@ -86,15 +83,15 @@ export class Connection {
 
   /** Takes nothing more, answers what was taken, hangs up. */
   finish(): void {
-    this.isFinishing = true;
     if (this.transmission === null) this.destroy();
     else this.transmission.finish();
   }
 
   /** Hangs up now. */
   destroy(): void {
+    this.reader?.stop();
     this.socket.destroy();
-    this.accepted.destroy();
+    this.plain.destroy();
   }
 
   /** To be called now and then: gives a client up that owes something and does nothing. */
@@ -111,48 +108,56 @@ export class Connection {
   }
 
   private listen(socket: Socket): void {
-    socket.on('error', (error) => this.failed(brokenOff(error)));
+    socket.on('error', (error) => this.fail(brokenOff(sentenceOf(error))));
     socket.on('close', () => this.closed());
+    if (this.reader !== null) return;
     socket.on('end', () => this.ended());
-    if (this.staging === null) {
-      socket.on('data', (bytes: Buffer) => {
-        if (!this.received(bytes, bytes.length)) socket.pause();
-      });
-    }
+    socket.on('data', (bytes: Buffer) => {
+      if (!this.received(bytes, bytes.length)) socket.pause();
+    });
     socket.resume();
   }
 
-  /** Where the next bytes go: to the payload they belong to, if enough of it is missing. */
-  private receiveBuffer(staging: Buffer): Buffer {
+  private makeReader({ socket, fd }: AdoptedSocket): SocketReader {
+    const staging = Buffer.allocUnsafeSlow(RECEIVE_BYTES);
+    return new SocketReader(socket, fd, {
+      buffer: () => this.payloadRoom() ?? staging,
+      received: (bytes, length) => {
+        if (bytes === staging || this.transmission === null) return this.received(bytes, length);
+        this.transmission.receivedInPlace(length);
+        return true;
+      },
+      ended: (errno) => {
+        if (errno === 0) this.ended();
+        else this.fail(brokenOff(getSystemErrorName(-errno)));
+      },
+    });
+  }
+
+  /** The place of a payload of which enough is missing to read it straight there, or null. */
+  private payloadRoom(): Buffer | null {
     const room = this.transmission?.payloadRoom();
-    if (room === undefined || room.length < RECEIVE_IN_PLACE_BYTES_MIN) return staging;
-    return room;
+    return room === undefined || room.length < RECEIVE_IN_PLACE_BYTES_MIN ? null : room;
   }
 
   /** False: read no more until the transmission says so. */
   private received(bytes: Buffer, length: number): boolean {
-    if (this.transmission === null) {
-      this.negotiate(Buffer.from(bytes.subarray(0, length)));
-      return true;
-    }
-    if (this.staging === null || bytes === this.staging) {
-      return this.transmission.receive(bytes, length);
-    }
-    this.transmission.receivedInPlace(length);
-    return true;
+    if (this.transmission !== null) return this.transmission.receive(bytes, length);
+    return this.negotiate(Buffer.from(bytes.subarray(0, length)));
   }
 
-  private negotiate(bytes: Buffer): void {
+  /** False as `received`. */
+  private negotiate(bytes: Buffer): boolean {
     try {
       const state = this.negotiation.receive(bytes);
-      if (state === 'going-on') return;
-      if (state === 'aborted') this.socket.end();
+      if (state === 'aborted') this.hangUp();
       else if (state === 'start-tls') this.startTls();
-      else this.startTransmission(state);
+      else if (state !== 'going-on') return this.startTransmission(state);
     } catch (error) {
       if (!(error instanceof TapdiskError)) throw error;
       this.fail(error);
     }
+    return true;
   }
 
   private sendInNegotiation(message: Buffer): void {
@@ -180,7 +185,7 @@ export class Connection {
     server.emit('connection', plain);
   }
 
-  private startTransmission(agreement: Agreement): void {
+  private startTransmission(agreement: Agreement): boolean {
     clearTimeout(this.negotiationTimer);
     const { socket } = this;
     this.exportName = agreement.export.name;
@@ -191,19 +196,26 @@ export class Connection {
       socket,
       fd: this.fd,
       largeAreas: this.options.largeAreas,
-      onReadable: () => socket.resume(),
-      onFinished: () => socket.end(() => socket.destroy()),
+      onReadable: () => (this.reader === null ? socket.resume() : this.reader.resume()),
+      onFinished: () => this.hangUp(),
       onViolation: (reason) => this.fail(reason),
     });
     this.transmission = transmission;
+    const watch = agreement.export.watchReadable;
+    if (watch !== undefined) this.reader?.waitWith(watch);
     const { rest } = agreement;
-    if (rest.length > 0 && !transmission.receive(rest, rest.length)) socket.pause();
-    if (this.isFinishing) transmission.finish();
+    return rest.length === 0 || transmission.receive(rest, rest.length);
+  }
+
+  /** Sends what is to be sent, and closes. */
+  private hangUp(): void {
+    this.reader?.stop();
+    this.socket.end(() => this.destroy());
   }
 
   /** The client sends no more. */
   private ended(): void {
-    if (this.transmission === null) this.socket.end();
+    if (this.transmission === null) this.hangUp();
     else this.transmission.finish();
   }
 
@@ -222,6 +234,7 @@ export class Connection {
     if (this.isClosed) return;
     this.isClosed = true;
     clearTimeout(this.negotiationTimer);
+    this.reader?.stop();
     this.transmission?.abandon();
     this.options.onClosed();
   }
@@ -250,10 +263,6 @@ function tlsFailed(error: Error): TapdiskError {
   );
 }
 
-function brokenOff(error: Error): TapdiskError {
-  return new TapdiskError(
-    'NBD_CONNECTION_BROKEN',
-    `The connection broke off (${sentenceOf(error)}).`,
-    { cause: error },
-  );
+function brokenOff(why: string): TapdiskError {
+  return new TapdiskError('NBD_CONNECTION_BROKEN', `The connection broke off (${why}).`);
 }

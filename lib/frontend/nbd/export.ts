@@ -1,4 +1,5 @@
 /** What an NBD server offers: block devices by name. */
+import type { WatchReadable } from '../../../native-bindings/watch';
 import { SECTOR_BYTES } from '../../sector';
 import type { BlockAllocation } from '../../vbd/block-allocation';
 import type { BlockDevice } from '../../vbd/block-device';
@@ -22,6 +23,11 @@ export interface NbdExport {
   /** For people, or empty. */
   readonly description: string;
   readonly device: BlockDevice & BlockAllocation;
+  /**
+   * Watches the sockets of its clients where its store's completions are waited for, so that one
+   * wait serves both. As any file is watched where it is not given.
+   */
+  readonly watchReadable?: WatchReadable | undefined;
 }
 
 export function exportBytes({ device }: NbdExport): number {

@@ -39,6 +39,12 @@ export const LARGE_REQUESTS_KEPT_BYTES_MAX = 32 * 1024 * 1024;
 /** One read of a socket, unless it goes straight to a payload's place. */
 export const RECEIVE_BYTES = 64 * 1024;
 
+/** Reads of one socket before the others get their turn. */
+export const READS_PER_WAKEUP_MAX = 16;
+
+/** A connection whose end was told together with its last bytes is found to have ended so late. */
+export const END_CHECK_INTERVAL_MS = 20;
+
 /** A payload of which this much is missing is read straight into its place. */
 export const RECEIVE_IN_PLACE_BYTES_MIN = 16 * 1024;
 
