@@ -13,6 +13,8 @@ import { fillSectors } from '../../lib/trace/sector-payload';
 import type { Random } from './random';
 
 const MISMATCHES_KEPT = 5;
+/** A request that is not answered in this time is lost. */
+const QUIET_TIMEOUT_MS = 60_000;
 
 interface InFlight {
   readonly operation: number;
@@ -67,7 +69,17 @@ export class CrashLoad {
   async quiesce(): Promise<void> {
     this.running = false;
     if (this.inFlight.size === 0) return;
-    await new Promise<void>((resolve) => (this.whenQuiet = resolve));
+    await new Promise<void>((resolve, reject) => {
+      const timer = setTimeout(() => {
+        reject(
+          new Error(`${this.inFlight.size} requests were not answered in ${QUIET_TIMEOUT_MS} ms`),
+        );
+      }, QUIET_TIMEOUT_MS);
+      this.whenQuiet = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
   }
 
   /** Reads every sector of the disk and compares it. */
