@@ -1,4 +1,5 @@
 /** What every coordination does: records, the attach lock, and the durable half of a chunk map. */
+import type { Fence } from '../fence';
 import type { ErrnoCallback } from '../store/chunk-store';
 import type { AttachOwner, VolumeRecord } from './volume-record';
 
@@ -33,10 +34,41 @@ export interface Attachment {
   /** True where the previous owner did not release: it was killed, or its machine died. */
   readonly uncleanBefore: boolean;
   readonly map: MapStorage;
+  /** Null where the volume cannot be lost: the lock ends with the process and not before. */
+  readonly fence: Fence | null;
   /** Freezes the current layer and starts a new one; resolves to the new record. */
   startLayer(): Promise<VolumeRecord>;
   /** Gives the volume back. Everything written must have been synced. */
   release(): Promise<void>;
+  /**
+   * As `release`, but the volume is a standby's in the same instant: nobody comes between. Without
+   * `to` there must be exactly one that is ready.
+   *
+   * @throws TapdiskError STANDBY_NOT_FOUND, STANDBY_AMBIGUOUS: nothing was given back then.
+   * HAND_OVER_UNSUPPORTED where the coordination is for one host.
+   */
+  handOver(to?: string): Promise<void>;
+}
+
+/** How a volume that somebody else has is got. */
+export interface AttachOptions {
+  readonly readOnly: boolean;
+  /**
+   * Takes it from an owner that is known to be dead, or hangs: makes sure that it can write no
+   * more, which may take as long as its lease, and then attaches.
+   */
+  readonly steal?: boolean;
+}
+
+/** One that stands by to attach a volume the moment that it is free or handed over. */
+export interface Standby {
+  /** Names it to `handOver`: "host:pid". */
+  readonly name: string;
+  /** As it is now; the chunk map was read as far as it goes. */
+  readonly record: VolumeRecord;
+  /** Resolves once, to the attachment. @throws TapdiskError STANDBY_CANCELLED, VOLUME_NOT_FOUND */
+  readonly attached: Promise<Attachment>;
+  cancel(): Promise<void>;
 }
 
 export interface CreateVolume {
@@ -66,7 +98,11 @@ export interface Coordination {
   /** The owner of a volume that is attached now, or null. */
   owner(name: string): Promise<AttachOwner | null>;
   /** @throws TapdiskError VOLUME_ATTACHED with the owner's host and pid. */
-  attach(name: string, options: { readOnly: boolean }): Promise<Attachment>;
+  attach(name: string, options: AttachOptions): Promise<Attachment>;
+  /** Stands by for writing. */
+  standBy(name: string): Promise<Standby>;
+  /** Standbys that are ready, by name. */
+  standbys(name: string): Promise<readonly string[]>;
   /** Number of chunks that the durable map names. */
   countChunks(name: string): Promise<number>;
   /**

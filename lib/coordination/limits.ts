@@ -35,6 +35,9 @@ export const ATTACH_LOCK_TIMEOUT_MS = 2_000;
 /** Pause between two tries for a lock. */
 export const LOCK_RETRY_MS = 10;
 
+/** Pause between two tries of one that stands by, which may take days. */
+export const STANDBY_RETRY_MS = 20;
+
 /** Bytes of a lock file that hold its owner; a host name longer than fits is cut. */
 export const OWNER_BYTES = 1024;
 export const OWNER_HOST_LENGTH_MAX = 255;

@@ -26,6 +26,8 @@ export interface AttachSetting {
 export class LocalAttachment implements Attachment {
   readonly readOnly: boolean;
   readonly map: MapStorage;
+  /** The kernel's lock cannot be lost while the process lives. */
+  readonly fence = null;
   private releasing: Promise<void> | null = null;
 
   private constructor(
@@ -76,6 +78,14 @@ export class LocalAttachment implements Attachment {
   release(): Promise<void> {
     this.releasing ??= this.end();
     return this.releasing;
+  }
+
+  async handOver(): Promise<void> {
+    throw new TapdiskError(
+      'HAND_OVER_UNSUPPORTED',
+      `volume "${this.setting.name}" is in a pool of one host, which knows of no standby; ` +
+        'start attach --wait where it shall go, then detach it here',
+    );
   }
 
   private static async open(

@@ -5,9 +5,17 @@
  * that a crash at any instant leaves nothing to mend by hand.
  */
 import { randomUUID } from 'node:crypto';
+import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { errnoOf, TapdiskError } from '../../errors';
-import type { Attachment, Coordination, CreateVolume, PendingDeletion } from '../coordination';
+import type {
+  Attachment,
+  AttachOptions,
+  Coordination,
+  CreateVolume,
+  PendingDeletion,
+  Standby,
+} from '../coordination';
 import { checkName } from '../name';
 import { checkGeometry } from '../volume-geometry';
 import type { AttachOwner, VolumeRecord } from '../volume-record';
@@ -17,6 +25,7 @@ import { NODE_FILE_SYSTEM, type FileSystem } from './file-system';
 import { takeLayer } from './layer-counter';
 import { localLayout, volumeLayout, type LocalLayout, type VolumeLayout } from './layout';
 import { LocalAttachment } from './local-attachment';
+import { LocalStandby } from './local-standby';
 import { checkMapFile, readMapPages } from './map-file';
 import { makeVolume, sweepHalfMade } from './make-volume';
 import { tryWithPoolLock, withPoolLock } from './pool-lock';
@@ -45,6 +54,7 @@ class LocalCoordination implements Coordination {
   private readonly layout: LocalLayout;
   private readonly fileSystem: FileSystem;
   private readonly attachments = new Set<LocalAttachment>();
+  private readonly waiting = new Set<LocalStandby>();
 
   constructor(private readonly options: LocalCoordinationOptions) {
     this.layout = localLayout(options.directory);
@@ -115,7 +125,9 @@ class LocalCoordination implements Coordination {
     return { host, pid, readOnly, attachedAt };
   }
 
-  async attach(name: string, { readOnly }: { readOnly: boolean }): Promise<Attachment> {
+  async attach(name: string, { readOnly, steal }: AttachOptions): Promise<Attachment> {
+    // Nothing to take: the lock of a dead process is free, and one that hangs cannot be fenced.
+    if (steal === true) throw stealUnsupported(name);
     const attachment = await this.found(name, () =>
       LocalAttachment.attach({
         directory: this.volume(name).directory,
@@ -128,6 +140,23 @@ class LocalCoordination implements Coordination {
     );
     this.attachments.add(attachment);
     return attachment;
+  }
+
+  async standBy(name: string): Promise<Standby> {
+    const standby = new LocalStandby({
+      name: `${hostname()}:${process.pid}`,
+      record: await this.read(name),
+      attach: () => this.attach(name, { readOnly: false }),
+      ended: (ended) => this.waiting.delete(ended),
+    });
+    this.waiting.add(standby);
+    return standby;
+  }
+
+  /** Processes that wait try the lock, and leave no word about it. */
+  async standbys(name: string): Promise<readonly string[]> {
+    await this.read(name);
+    return [];
   }
 
   async countChunks(name: string): Promise<number> {
@@ -177,6 +206,7 @@ class LocalCoordination implements Coordination {
   }
 
   async close(): Promise<void> {
+    await Promise.all([...this.waiting].map((standby) => standby.cancel()));
     await Promise.all([...this.attachments].map((attachment) => attachment.release()));
   }
 
@@ -210,6 +240,14 @@ class LocalCoordination implements Coordination {
       );
     }
   }
+}
+
+function stealUnsupported(name: string): TapdiskError {
+  return new TapdiskError(
+    'STEAL_UNSUPPORTED',
+    `volume "${name}" is in a pool of one host, where the lock ends with the process that has it; ` +
+      'end that process, then attach',
+  );
 }
 
 function incomplete(name: string, error: unknown): TapdiskError {

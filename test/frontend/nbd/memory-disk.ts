@@ -30,6 +30,8 @@ export async function memoryDisk(sizeBytes: number, readOnly = false): Promise<V
     },
     startLayer: async () => record,
     release: async () => undefined,
+    handOver: async () => {},
+    fence: null,
   };
   return new Vbd(await Volume.open({ attachment, store: new MemoryStore(CHUNK_BYTES) }));
 }

@@ -73,6 +73,7 @@ export class FakeMap implements MapStorage {
 
 export class FakeAttachment implements Attachment {
   readonly readOnly: boolean = false;
+  readonly fence = null;
   isReleased = false;
 
   constructor(
@@ -87,5 +88,9 @@ export class FakeAttachment implements Attachment {
 
   async release(): Promise<void> {
     this.isReleased = true;
+  }
+
+  async handOver(): Promise<void> {
+    await this.release();
   }
 }
