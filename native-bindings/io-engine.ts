@@ -51,6 +51,22 @@ export interface IoEngine {
     token: number,
   ): void;
 
+  /** Pieces of memory that one transfer can have; 1: `readPieces` and `writePieces` are not there. */
+  readonly piecesMax: number;
+
+  /** Whether one transfer of pieces can be queued now; where not, its pieces can, one by one. */
+  readonly takesPieces: boolean;
+
+  /** Adds a piece to the transfer that the next `readPieces` or `writePieces` queues. */
+  addPiece(memory: EngineMemory, memoryOffset: number, length: number): void;
+
+  /**
+   * As `read` and `write`, of all pieces added, which are at most `piecesMax` and lie in `memory`,
+   * an area with an address. Only while `takesPieces`.
+   */
+  readPieces(fd: number, memory: EngineMemory, position: number, token: number): void;
+  writePieces(fd: number, memory: EngineMemory, position: number, token: number): void;
+
   /** fdatasync: covers the writes whose end was told before this call, no others. */
   datasync(fd: number, token: number): void;
 

@@ -69,5 +69,14 @@ export const LINGER_TURN_US = 1000;
  */
 export const LINGER_SUBMIT_AT_ONCE = 8;
 
+/** Pieces of memory of one transfer. */
+export const URING_PIECES_MAX = 64;
+
+/**
+ * Pieces of all transfers that the kernel has not taken yet. Where they would not fit, the transfer
+ * is refused (`takesPieces`) and its pieces are transferred one by one.
+ */
+export const URING_VECTORS = 1024;
+
 /** Files that an io_uring watches; one more is a programming error. */
 export const URING_WATCHES_MAX = 1024;

@@ -15,6 +15,8 @@ type Callback = (error: NodeJS.ErrnoException | null, bytes?: number) => void;
 
 export class ThreadEngine implements IoEngine {
   readonly kind = 'threads';
+  readonly piecesMax = 1;
+  readonly takesPieces = false;
 
   private readonly operations = new OperationTable();
   /** Made once a slot, so that an operation makes no closure. */
@@ -62,6 +64,18 @@ export class ThreadEngine implements IoEngine {
     operations.wait(
       operations.addTransfer(WRITE, fd, memory, memoryOffset, length, position, token),
     );
+  }
+
+  addPiece(): void {
+    assert(false, 'threads transfer one piece at a time');
+  }
+
+  readPieces(): void {
+    this.addPiece();
+  }
+
+  writePieces(): void {
+    this.addPiece();
   }
 
   datasync(fd: number, token: number): void {

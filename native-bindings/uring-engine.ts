@@ -3,7 +3,7 @@ import { closeSync } from 'node:fs';
 import { assert } from '../lib/assert';
 import type { Addon, AddonWatch } from './addon';
 import type { EngineMemory, IoBatchEnd, IoDone, IoEngine } from './io-engine';
-import { LINGER_SUBMIT_AT_ONCE, URING_RETRY_MS } from './limits';
+import { LINGER_SUBMIT_AT_ONCE, URING_PIECES_MAX, URING_RETRY_MS } from './limits';
 import { lingerGate } from './linger-gate';
 import { DATASYNC, OperationTable, PUNCH, READ, WRITE } from './operation-table';
 import { FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE } from './posix';
@@ -14,6 +14,7 @@ import { askedLingerUs, UringLinger } from './uring-linger';
 import { UNREGISTERED, UringMemory } from './uring-memory';
 import { UringRing } from './uring-ring';
 import { FIRST_WATCH, UringSubmission } from './uring-submission';
+import { UringVectors } from './uring-vectors';
 import { UringWatches } from './uring-watches';
 import type { Watch, WatchOptions } from './watch';
 
@@ -23,9 +24,11 @@ const POSTED_BY_ENTER = layout.SQ_TASKRUN | layout.SQ_CQ_OVERFLOW;
 export class UringEngine implements IoEngine {
   readonly kind = 'io_uring';
   readonly reason = null;
+  readonly piecesMax = URING_PIECES_MAX;
 
   private readonly operations = new OperationTable();
   private readonly registered: UringMemory;
+  private readonly vectors: UringVectors;
   private readonly submission: UringSubmission;
   private readonly watches: UringWatches;
   private readonly linger: UringLinger | null;
@@ -56,6 +59,7 @@ export class UringEngine implements IoEngine {
     private readonly batchEnd: IoBatchEnd,
   ) {
     this.registered = new UringMemory(native, ring.fd);
+    this.vectors = new UringVectors(native);
     this.submission = new UringSubmission(ring);
     this.eventfd = native.eventfd();
     if (this.eventfd < 0) throw new SystemCallError('eventfd', -this.eventfd);
@@ -107,6 +111,30 @@ export class UringEngine implements IoEngine {
   ): void {
     const { operations } = this;
     this.begin(operations.addTransfer(WRITE, fd, memory, memoryOffset, length, position, token));
+  }
+
+  get takesPieces(): boolean {
+    if (this.operations.anyWaiting || !this.hasRoom) return false;
+    return this.vectors.hasRoom(this.submission.untaken);
+  }
+
+  addPiece(memory: EngineMemory, memoryOffset: number, length: number): void {
+    assert(memory.address !== 0, 'a piece has an address');
+    assert(
+      memoryOffset >= 0 && memoryOffset + length <= memory.bytes.length,
+      'a piece lies in its memory',
+    );
+    this.vectors.add(memory.address + memoryOffset, length);
+  }
+
+  readPieces(fd: number, memory: EngineMemory, position: number, token: number): void {
+    const slot = this.operations.addTransfer(READ, fd, memory, 0, 0, position, token);
+    this.writePiecesEntry(slot, layout.OP_READV, layout.OP_READV_FIXED);
+  }
+
+  writePieces(fd: number, memory: EngineMemory, position: number, token: number): void {
+    const slot = this.operations.addTransfer(WRITE, fd, memory, 0, 0, position, token);
+    this.writePiecesEntry(slot, layout.OP_WRITEV, layout.OP_WRITEV_FIXED);
   }
 
   datasync(fd: number, token: number): void {
@@ -282,15 +310,23 @@ export class UringEngine implements IoEngine {
     else this.writeEntry(slot);
   }
 
-  private writeEntry(slot: number): void {
+  /** Begins an operation's entry, but for what its kind says. */
+  private beginEntry(slot: number): number {
     this.begun++;
-    const { kinds, fds, positions, lengths } = this.operations;
-    const { submission } = this;
-    const { sqes } = submission;
+    const { fds, positions } = this.operations;
+    const { sqes } = this.submission;
     const position = positions[slot];
-    const entry = submission.begin(layout.OP_READ, fds[slot], slot);
+    const entry = this.submission.begin(layout.OP_READ, fds[slot], slot);
     sqes[entry + layout.SQE_OFFSET] = position;
     sqes[entry + layout.SQE_OFFSET + 1] = position / HALF;
+    return entry;
+  }
+
+  private writeEntry(slot: number): void {
+    const { kinds, lengths } = this.operations;
+    const { submission } = this;
+    const { sqes } = submission;
+    const entry = this.beginEntry(slot);
     switch (kinds[slot]) {
       case READ:
         this.writeTransfer(entry, slot, layout.OP_READ, layout.OP_READ_FIXED);
@@ -308,6 +344,19 @@ export class UringEngine implements IoEngine {
         submission.setAddress(entry, lengths[slot]);
         sqes[entry + layout.SQE_LENGTH] = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
     }
+  }
+
+  private writePiecesEntry(slot: number, plain: number, fixed: number): void {
+    const { submission, vectors } = this;
+    assert(vectors.count > 0 && vectors.count <= URING_PIECES_MAX, 'a transfer has its pieces');
+    const entry = this.beginEntry(slot);
+    const index = this.registered.indexOf(this.operations.memories[slot]!);
+    const isFixed = index !== UNREGISTERED && this.ring.hasFixedVectors;
+    submission.sqes[entry + layout.SQE_OPCODE] = isFixed ? fixed : plain;
+    if (isFixed) submission.sqes[entry + layout.SQE_BUFFER_INDEX] = index;
+    submission.setAddress(entry, vectors.arrayAddress);
+    submission.sqes[entry + layout.SQE_LENGTH] = vectors.count;
+    vectors.finish();
   }
 
   private writeTransfer(entry: number, slot: number, plain: number, fixed: number): void {

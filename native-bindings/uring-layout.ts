@@ -35,6 +35,7 @@ export const SETUP_TASKRUN_FLAG = 1 << 9;
 
 export const FEATURE_SINGLE_MMAP = 1 << 0;
 export const FEATURE_NODROP = 1 << 1;
+export const FEATURE_SUBMIT_STABLE = 1 << 2;
 /** Kernel 5.17: by then a poll can go on after it has told (5.13), and tells every write to a pipe. */
 export const FEATURE_CQE_SKIP = 1 << 11;
 
@@ -77,6 +78,8 @@ export const PROBE_OP_FLAGS = 2;
 export const PROBE_OP_SUPPORTED = 1 << 0;
 
 /** Operations. */
+export const OP_READV = 1;
+export const OP_WRITEV = 2;
 export const OP_FSYNC = 3;
 export const OP_READ_FIXED = 4;
 export const OP_WRITE_FIXED = 5;
@@ -86,6 +89,9 @@ export const OP_TIMEOUT = 11;
 export const OP_FALLOCATE = 17;
 export const OP_READ = 22;
 export const OP_WRITE = 23;
+/** Kernel 6.15. */
+export const OP_READV_FIXED = 60;
+export const OP_WRITEV_FIXED = 61;
 
 export const FSYNC_DATASYNC = 1 << 0;
 /** In a POLL_ADD's length: goes on after it has told. */

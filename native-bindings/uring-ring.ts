@@ -25,7 +25,12 @@ const FLAGS_WANTED =
   layout.SETUP_TASKRUN_FLAG;
 const FLAGS_OF_OLD_KERNELS = layout.SETUP_CLAMP | layout.SETUP_CQSIZE;
 
+const FEATURES_NEEDED =
+  layout.FEATURE_SINGLE_MMAP | layout.FEATURE_NODROP | layout.FEATURE_SUBMIT_STABLE;
+
 const OPERATIONS_NEEDED = [
+  layout.OP_READV,
+  layout.OP_WRITEV,
   layout.OP_READ,
   layout.OP_WRITE,
   layout.OP_READ_FIXED,
@@ -52,6 +57,8 @@ export class UringRing {
   readonly completionsWord: number;
   /** Whether polls of this ring tell each write to a file, whether or not it was read meanwhile. */
   readonly canWatch: boolean;
+  /** Whether transfers of several pieces may be of registered memory. */
+  readonly hasFixedVectors: boolean;
   /** What io_uring_enter takes: the index of the registered ring, else its descriptor. */
   readonly enterFd: number;
   readonly enterFlags: number;
@@ -65,21 +72,26 @@ export class UringRing {
     const fd = setup(native, params);
     if (fd < 0) return reasonOf(-fd);
     const features = params.readUInt32LE(layout.PARAMS_FEATURES);
-    const needed = layout.FEATURE_SINGLE_MMAP | layout.FEATURE_NODROP;
-    const missing =
-      (features & needed) !== needed ? 'its rings are of an old layout' : missingOf(native, fd);
-    if (missing !== null) {
+    const supported = operationsOf(native, fd);
+    const missing = OPERATIONS_NEEDED.filter((operation) => !supported.has(operation));
+    let why: string | null = null;
+    if ((features & FEATURES_NEEDED) !== FEATURES_NEEDED) why = 'its rings are of an old layout';
+    else if (missing.length > 0) why = `it lacks the operations ${missing.join(', ')}`;
+    if (why !== null) {
       closeSync(fd);
-      return `this kernel's io_uring is too old: ${missing}`;
+      return `this kernel's io_uring is too old: ${why}`;
     }
-    return new UringRing(native, fd, params);
+    return new UringRing(native, fd, params, supported);
   }
 
   private constructor(
     private readonly native: Addon,
     readonly fd: number,
     params: Buffer,
+    supported: ReadonlySet<number>,
   ) {
+    this.hasFixedVectors =
+      supported.has(layout.OP_READV_FIXED) && supported.has(layout.OP_WRITEV_FIXED);
     this.submissions = params.readUInt32LE(layout.PARAMS_SQ_ENTRIES);
     this.completions = params.readUInt32LE(layout.PARAMS_CQ_ENTRIES);
     const array = params.readUInt32LE(layout.PARAMS_SQ_ARRAY);
@@ -179,14 +191,16 @@ function reasonOf(errno: number): string {
   return `io_uring_setup failed with ${getSystemErrorName(-errno)}`;
 }
 
-/** What of the operations needed this kernel lacks, or null. */
-function missingOf(native: Addon, fd: number): string | null {
-  const count = Math.max(...OPERATIONS_NEEDED) + 1;
+/** The operations that this kernel has, of those known here; none where it cannot be asked. */
+function operationsOf(native: Addon, fd: number): Set<number> {
+  const count = layout.OP_WRITEV_FIXED + 1;
   const probe = Buffer.alloc(layout.PROBE_HEADER_BYTES + count * layout.PROBE_OP_BYTES);
-  if (native.ringRegister(fd, layout.REGISTER_PROBE, probe, count) < 0) return 'it has no probe';
-  const missing = OPERATIONS_NEEDED.filter((operation) => {
+  const supported = new Set<number>();
+  if (native.ringRegister(fd, layout.REGISTER_PROBE, probe, count) < 0) return supported;
+  for (let operation = 0; operation < count; operation++) {
     const entry = layout.PROBE_HEADER_BYTES + operation * layout.PROBE_OP_BYTES;
-    return (probe.readUInt16LE(entry + layout.PROBE_OP_FLAGS) & layout.PROBE_OP_SUPPORTED) === 0;
-  });
-  return missing.length === 0 ? null : `it lacks the operations ${missing.join(', ')}`;
+    const flags = probe.readUInt16LE(entry + layout.PROBE_OP_FLAGS);
+    if ((flags & layout.PROBE_OP_SUPPORTED) !== 0) supported.add(operation);
+  }
+  return supported;
 }

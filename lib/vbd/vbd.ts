@@ -250,7 +250,8 @@ export class Vbd implements BlockDevice, BlockAllocation, ChunkIoOwner {
 
   private readonly finish = (request: VbdRequest): void => {
     request.status = request.errno === 0 ? STATUS_OKAY : STATUS_ERROR;
-    const latencyUs = this.clockUs() - request.startedAtUs;
+    // Whole microseconds: a fraction would be a number that is allocated.
+    const latencyUs = Math.round(this.clockUs() - request.startedAtUs);
     this.startedCount--;
     // Only its own: a barrier that the checks refused ends nothing.
     if (this.barrierInFlight === request) this.barrierInFlight = null;

@@ -8,6 +8,8 @@ import { extentPath, layerDirectory } from '../../lib/store/dir/extent-path';
 import {
   EXTENT_BYTES,
   EXTENT_FILES_OPEN_MAX,
+  INTERRUPTION_RETRY_MS,
+  INTERRUPTIONS_MAX,
   TRANSFERS_IN_FLIGHT_MAX,
 } from '../../lib/store/limits';
 import { heapArea, type MemoryArea } from '../../lib/store/memory-area';
@@ -216,6 +218,35 @@ describe('an engine', () => {
     expect(await driver.write({ chunk: 1 }, pattern(512, 1))).toBe(0);
     tap.answers.read.push(-errno);
     expectBytes(await driver.read({ chunk: 1 }, 512), pattern(512, 1));
+  });
+
+  describe('that is interrupted again and again', () => {
+    beforeEach(() => {
+      jest.useFakeTimers({ doNotFake: ['setImmediate', 'nextTick', 'performance', 'hrtime'] });
+    });
+    afterEach(() => jest.useRealTimers());
+
+    /** Lets time pass until the transfer ends; resolves to its errno and how often it was begun. */
+    async function writeAmid(interruptions: number): Promise<[errno: number, begun: number]> {
+      const { driver, tap } = open();
+      tap.answers.write.push(...new Array<number>(interruptions).fill(-EAGAIN));
+      let errno: number | null = null;
+      void driver.write({ chunk: 1 }, pattern(512, 1)).then((ended) => (errno = ended));
+      const turnsMax = 1_000_000;
+      for (let turn = 0; errno === null && turn < turnsMax; turn++) {
+        await new Promise((resolve) => setImmediate(resolve));
+        jest.advanceTimersByTime(INTERRUPTION_RETRY_MS);
+      }
+      return [errno ?? -1, tap.count('write')];
+    }
+
+    test('is waited for as long as the limit says', async () => {
+      expect(await writeAmid(INTERRUPTIONS_MAX)).toEqual([0, INTERRUPTIONS_MAX + 1]);
+    });
+
+    test('fails beyond it', async () => {
+      expect(await writeAmid(INTERRUPTIONS_MAX + 1)).toEqual([EAGAIN, INTERRUPTIONS_MAX + 1]);
+    });
   });
 
   test('that fails fails that transfer only', async () => {

@@ -9,6 +9,8 @@ export type EngineOperation = 'read' | 'write' | 'datasync' | 'punch';
 export interface Seen {
   readonly operation: EngineOperation;
   readonly length: number;
+  /** Pieces of memory, where they were given as such. */
+  readonly pieces: number;
   /** Flags of the descriptor, open(2). */
   readonly flags: number;
 }
@@ -26,6 +28,8 @@ export class Tap {
   };
   /** While true, syncs wait in `held`. */
   holdsSyncs = false;
+  /** As an engine whose table of pieces is full. */
+  refusesPieces = false;
   readonly held: (() => void)[] = [];
 
   constructor(private readonly kind: IoEngineKind = 'threads') {}
@@ -44,13 +48,16 @@ export class Tap {
     onCompletion: (token: number, result: number) => void,
     onBatchEnd: () => void,
   ): IoEngine {
+    // eslint-disable-next-line @typescript-eslint/no-this-alias -- for a getter
+    const tap = this;
     const isAnswered = (
       operation: EngineOperation,
       fd: number,
       length: number,
       token: number,
+      pieces = 1,
     ): boolean => {
-      this.seen.push({ operation, length, flags: flagsOf(fd) });
+      this.seen.push({ operation, length, pieces, flags: flagsOf(fd) });
       const answer = this.answers[operation].shift();
       if (answer === undefined) return false;
       setImmediate(() => {
@@ -73,6 +80,18 @@ export class Tap {
         const piece = Math.min(length, this.lengthMax);
         inner[operation](fd, memory, memoryOffset, piece, position, token);
       };
+    let pieces: { memory: EngineMemory; memoryOffset: number; length: number }[] = [];
+    const transferPieces =
+      (operation: 'readPieces' | 'writePieces') =>
+      (fd: number, memory: EngineMemory, position: number, token: number): void => {
+        const own = pieces;
+        pieces = [];
+        const length = own.reduce((sum, piece) => sum + piece.length, 0);
+        const kind = operation === 'readPieces' ? 'read' : 'write';
+        if (isAnswered(kind, fd, length, token, own.length)) return;
+        for (const piece of own) inner.addPiece(piece.memory, piece.memoryOffset, piece.length);
+        inner[operation](fd, memory, position, token);
+      };
     return {
       kind: inner.kind,
       reason: inner.reason,
@@ -81,6 +100,13 @@ export class Tap {
       },
       read: transfer('read'),
       write: transfer('write'),
+      piecesMax: inner.piecesMax,
+      get takesPieces() {
+        return inner.takesPieces && !tap.refusesPieces;
+      },
+      addPiece: (memory, memoryOffset, length) => pieces.push({ memory, memoryOffset, length }),
+      readPieces: transferPieces('readPieces'),
+      writePieces: transferPieces('writePieces'),
       datasync: (fd, token) => {
         if (isAnswered('datasync', fd, 0, token)) return;
         if (!this.holdsSyncs) return inner.datasync(fd, token);

@@ -12,18 +12,17 @@ import { assert } from '../../assert';
 import { TapdiskError, errnoOf, sentenceOf } from '../../errors';
 import type { IoEngine } from '../../../native-bindings/io-engine';
 import { SyncGate } from '../../sync-gate';
-import { CHUNK_READ, CHUNK_WRITE, type ChunkIo } from '../chunk-io';
+import type { ChunkIo } from '../chunk-io';
 import type { ChunkStore, ErrnoCallback } from '../chunk-store';
-import { IoQueue } from '../io-queue';
-import { EXTENT_BYTES, TRANSFERS_IN_FLIGHT_MAX } from '../limits';
-import type { MemoryArea } from '../memory-area';
+import { EXTENT_BYTES } from '../limits';
 import { directAlignmentBytes } from './direct-alignment';
 import { type ExtentFile, ExtentFiles } from './extent-files';
 import { layerDirectory } from './extent-path';
 import { settleLayerFiles } from './settle-layer';
+import { numberOf, Transfers } from './transfers';
 import { ZeroWriter } from './zero-writer';
 
-const { EIO, EINVAL, EAGAIN, EINTR, EOPNOTSUPP, EROFS } = osConstants.errno;
+const { EOPNOTSUPP } = osConstants.errno;
 const STAT_BLOCK_BYTES = 512;
 
 /** Which I/O engine calls back when transfers end. */
@@ -41,23 +40,6 @@ export interface DirStoreOptions {
   readonly openEngine: OpenEngine;
 }
 
-/** A slot of the engine's token space: what is in flight and how far it has come. */
-class Transfer {
-  io: ChunkIo | null = null;
-  callback: ErrnoCallback | null = null;
-  file: ExtentFile | null = null;
-  /** Of the current attempt: a direct transfer that is refused is tried once more, buffered. */
-  isDirect = false;
-  doneBytes = 0;
-}
-
-/** A sync or punch that waits for a token. */
-interface Control {
-  readonly file: ExtentFile;
-  readonly start: (token: number) => void;
-  readonly done: ErrnoCallback;
-}
-
 export class DirStore implements ChunkStore {
   readonly kind = 'dir';
   readonly chunkBytes: number;
@@ -65,16 +47,8 @@ export class DirStore implements ChunkStore {
 
   private readonly files: ExtentFiles;
   readonly engine: IoEngine;
-  private readonly alignmentMask: number;
-  private readonly transfers: Transfer[] = [];
-  private readonly freeTokens: number[] = [];
-  private readonly waiting = new IoQueue();
-  /** Ended without the engine: reads of holes, and what could not be started. */
-  private readonly ended = new IoQueue();
-  private lastArea: MemoryArea | null = null;
-  private lastAreaIsAligned = false;
+  private readonly transfers: Transfers;
   private canPunch = true;
-  private readonly waitingControls: Control[] = [];
   private readonly syncGate = new SyncGate(
     (done) => this.syncWritten(done),
     () => this.onBatchEnd(),
@@ -83,28 +57,23 @@ export class DirStore implements ChunkStore {
   constructor(private readonly options: DirStoreOptions) {
     this.chunkBytes = options.chunkBytes;
     this.files = new ExtentFiles(options.directory, options.direct, options.readOnly);
-    this.alignmentMask = directAlignmentBytes(options.directory) - 1;
-    for (let token = 0; token < TRANSFERS_IN_FLIGHT_MAX; token++) {
-      this.transfers.push(new Transfer());
-      this.freeTokens.push(TRANSFERS_IN_FLIGHT_MAX - 1 - token);
-    }
     this.engine = options.openEngine(
-      (token, result) => this.completed(token, result),
+      (token, result) => this.transfers.completed(token, result),
       () => this.batchEnded(),
     );
+    const alignmentMask = directAlignmentBytes(options.directory) - 1;
+    const { engine, files, chunkBytes } = this;
+    this.transfers = new Transfers(engine, files, chunkBytes, alignmentMask, () => this.kick());
   }
 
   submit(io: ChunkIo): void {
-    assert(io.offset + io.length <= this.chunkBytes, 'a transfer stays within its chunk');
-    const token = this.freeTokens.pop();
-    if (token === undefined) this.waiting.push(io);
-    else this.begin(token, io);
+    this.transfers.submit(io);
   }
 
   kick(): void {
-    this.engine.submit();
-    if (!this.ended.isEmpty) {
-      this.drainEnded();
+    this.transfers.kick();
+    if (this.transfers.anyEnded) {
+      this.transfers.tellEnded();
       this.onBatchEnd();
     }
   }
@@ -133,7 +102,7 @@ export class DirStore implements ChunkStore {
     const target = file;
     const writeZeros = (): void => this.writeZeros(target, layer, chunk, offset, length, done);
     if (!this.canPunch) return writeZeros();
-    this.control(
+    this.transfers.control(
       target,
       (token) => this.engine.punch(target.fd, position, length, token),
       (errno) => {
@@ -180,7 +149,7 @@ export class DirStore implements ChunkStore {
   }
 
   async close(): Promise<void> {
-    assert(this.freeTokens.length === TRANSFERS_IN_FLIGHT_MAX, 'a store is closed when idle');
+    assert(this.transfers.isIdle, 'a store is closed when idle');
     this.engine.close();
     this.files.closeAll();
   }
@@ -197,7 +166,7 @@ export class DirStore implements ChunkStore {
       if (!file.dirty) continue;
       pending++;
       file.dirty = false;
-      this.control(
+      this.transfers.control(
         file,
         (token) => this.engine.datasync(file.fd, token),
         (result) => {
@@ -211,177 +180,10 @@ export class DirStore implements ChunkStore {
     setImmediate(() => oneDone(0));
   }
 
-  private begin(token: number, io: ChunkIo): void {
-    const at = io.chunk * this.chunkBytes + io.offset;
-    const extent = Math.floor(at / EXTENT_BYTES);
-    const transfer = this.transfers[token];
-    let file: ExtentFile | null;
-    try {
-      file = this.files.find(io.layer, extent, io.operation === CHUNK_WRITE);
-    } catch (error) {
-      this.freeTokens.push(token);
-      io.errno = numberOf(error);
-      return this.ended.push(io);
-    }
-    if (file === null) {
-      this.freeTokens.push(token);
-      io.memory.bytes.fill(0, io.memoryOffset, io.memoryOffset + io.length);
-      io.errno = 0;
-      return this.ended.push(io);
-    }
-    transfer.io = io;
-    transfer.file = file;
-    transfer.isDirect = file.isDirect && this.isAligned(io);
-    transfer.doneBytes = 0;
-    file.inFlight++;
-    this.attempt(token, transfer, io, file);
-  }
-
-  /** Ends a transfer that the engine does not have. */
-  private endEarly(token: number, transfer: Transfer, io: ChunkIo, errno: number): void {
-    if (transfer.file !== null) transfer.file.inFlight--;
-    io.errno = errno;
-    this.ended.push(io);
-    this.freeToken(token, transfer);
-  }
-
-  /** Gives what is left of a transfer to the engine. */
-  private attempt(token: number, transfer: Transfer, io: ChunkIo, file: ExtentFile): void {
-    const done = transfer.doneBytes;
-    const position = (io.chunk * this.chunkBytes + io.offset + done) % EXTENT_BYTES;
-    let fd = file.fd;
-    if (!transfer.isDirect) {
-      try {
-        fd = file.buffered();
-      } catch (error) {
-        return this.endEarly(token, transfer, io, numberOf(error));
-      }
-    }
-    if (io.operation === CHUNK_READ) {
-      this.engine.read(fd, io.memory, io.memoryOffset + done, io.length - done, position, token);
-    } else {
-      this.engine.write(fd, io.memory, io.memoryOffset + done, io.length - done, position, token);
-    }
-  }
-
-  private isAligned(io: ChunkIo): boolean {
-    if (io.memory !== this.lastArea) {
-      this.lastArea = io.memory;
-      const { address } = io.memory;
-      this.lastAreaIsAligned = address !== 0 && address % (this.alignmentMask + 1) === 0;
-    }
-    return (
-      this.lastAreaIsAligned &&
-      ((io.offset | io.length | io.memoryOffset) & this.alignmentMask) === 0
-    );
-  }
-
-  private completed(token: number, result: number): void {
-    const transfer = this.transfers[token];
-    const { io, file } = transfer;
-    assert(file !== null, 'a completion belongs to a transfer');
-    if (io === null) return this.controlCompleted(token, transfer, file, result);
-    if (result === -EAGAIN || result === -EINTR) return this.attempt(token, transfer, io, file);
-    if (result === -EINVAL && transfer.isDirect) {
-      transfer.isDirect = false;
-      return this.attempt(token, transfer, io, file);
-    }
-    let errno = result < 0 ? -result : 0;
-    if (result >= 0) {
-      transfer.doneBytes += result;
-      if (transfer.doneBytes < io.length) {
-        if (result > 0) {
-          transfer.isDirect = false;
-          return this.attempt(token, transfer, io, file);
-        }
-        if (io.operation === CHUNK_READ) {
-          const from = io.memoryOffset + transfer.doneBytes;
-          io.memory.bytes.fill(0, from, io.memoryOffset + io.length);
-        } else {
-          errno = EIO;
-        }
-      }
-    }
-    if (io.operation === CHUNK_WRITE) this.noteWritten(file, io);
-    file.inFlight--;
-    this.freeToken(token, transfer);
-    io.errno = errno;
-    io.owner.chunkIoDone(io);
-  }
-
-  /** Also after a failed write: part of it may be there. */
-  private noteWritten(file: ExtentFile, io: ChunkIo): void {
-    file.dirty = true;
-    const end = ((io.chunk * this.chunkBytes + io.offset) % EXTENT_BYTES) + io.length;
-    if (end > file.sizeBytes) file.sizeBytes = end;
-  }
-
-  private freeToken(token: number, transfer: Transfer): void {
-    transfer.io = null;
-    transfer.file = null;
-    transfer.callback = null;
-    this.freeTokens.push(token);
-    this.startWaiting();
-  }
-
-  /** Syncs and punches first: however many transfers keep coming, they have their turn. */
-  private startWaiting(): void {
-    for (let token = this.freeTokens.pop(); token !== undefined; token = this.freeTokens.pop()) {
-      const control = this.waitingControls.length > 0 ? this.waitingControls.shift() : undefined;
-      if (control !== undefined) {
-        this.beginControl(token, control);
-        continue;
-      }
-      const io = this.waiting.shift();
-      if (io === null) {
-        this.freeTokens.push(token);
-        return;
-      }
-      // Where it ends at once, its token is free again and the next one takes it.
-      this.begin(token, io);
-    }
-  }
-
   private batchEnded(): void {
-    this.drainEnded();
+    this.transfers.tellEnded();
     this.onBatchEnd();
-    this.engine.submit();
-  }
-
-  private drainEnded(): void {
-    for (let io = this.ended.shift(); io !== null; io = this.ended.shift()) {
-      io.owner.chunkIoDone(io);
-    }
-  }
-
-  /** A sync or punch: as a transfer, but answered by callback. */
-  private control(file: ExtentFile, start: (token: number) => void, done: ErrnoCallback): void {
-    // While it waits too: a descriptor that is used later must not be closed now.
-    file.inFlight++;
-    const token = this.freeTokens.pop();
-    if (token === undefined) this.waitingControls.push({ file, start, done });
-    else this.beginControl(token, { file, start, done });
-  }
-
-  private beginControl(token: number, { file, start, done }: Control): void {
-    const transfer = this.transfers[token];
-    transfer.file = file;
-    transfer.callback = done;
-    start(token);
-  }
-
-  private controlCompleted(
-    token: number,
-    transfer: Transfer,
-    file: ExtentFile,
-    result: number,
-  ): void {
-    const { callback } = transfer;
-    assert(callback !== null, 'a control operation has a callback');
-    // The callback may go on with the file, so it is held until then.
-    callback(result < 0 ? -result : 0);
-    file.inFlight--;
-    this.freeToken(token, transfer);
+    this.transfers.kick();
   }
 
   private writeZeros(
@@ -392,12 +194,12 @@ export class DirStore implements ChunkStore {
     length: number,
     done: ErrnoCallback,
   ): void {
-    const chunkStart = (chunk * this.chunkBytes) % EXTENT_BYTES;
+    const chunkStart = chunk * this.chunkBytes - file.extent * EXTENT_BYTES;
     const end = Math.min(offset + length, file.sizeBytes - chunkStart);
     const submit = (io: ChunkIo): void => {
-      this.submit(io);
-      this.engine.submit();
-      if (!this.ended.isEmpty) setImmediate(() => this.kick());
+      this.transfers.submit(io);
+      this.transfers.kick();
+      if (this.transfers.anyEnded) setImmediate(() => this.kick());
     };
     new ZeroWriter(submit, layer, chunk, offset, end, done).start();
   }
@@ -430,10 +232,4 @@ export async function storeFreeBytes(directory: string): Promise<number> {
       { cause: error },
     );
   }
-}
-
-function numberOf(error: unknown): number {
-  const name = errnoOf(error);
-  if (name === 'EROFS') return EROFS;
-  return (osConstants.errno as Record<string, number>)[name ?? ''] ?? EIO;
 }

@@ -1,0 +1,408 @@
+/** What of a directory store is with its I/O engine, or waits for it: transfers, syncs, punches. */
+import { constants as osConstants } from 'node:os';
+import { assert } from '../../assert';
+import { errnoOf } from '../../errors';
+import type { IoEngine } from '../../../native-bindings/io-engine';
+import { CHUNK_READ, CHUNK_WRITE, type ChunkIo } from '../chunk-io';
+import type { ErrnoCallback } from '../chunk-store';
+import { IoQueue } from '../io-queue';
+import {
+  EXTENT_BYTES,
+  INTERRUPTION_RETRY_MS,
+  INTERRUPTIONS_MAX,
+  TRANSFERS_IN_FLIGHT_MAX,
+} from '../limits';
+import type { MemoryArea } from '../memory-area';
+import type { ExtentFile, ExtentFiles } from './extent-files';
+import { TransferGroup } from './transfer-group';
+
+const { EIO, EINVAL, EAGAIN, EINTR, EROFS } = osConstants.errno;
+
+/** A slot of the engine's token space: what is in flight and how far it has come. */
+class Transfer {
+  /** The transfer, or the first of several that one operation carries, linked by their `next`. */
+  io: ChunkIo | null = null;
+  callback: ErrnoCallback | null = null;
+  file: ExtentFile | null = null;
+  /** Of the current attempt: a direct transfer that is refused is tried once more, buffered. */
+  isDirect = false;
+  /** First byte in the file, and bytes from there. */
+  position = 0;
+  bytes = 0;
+  /** Contiguous pieces of memory; 1 unless there are several transfers. */
+  pieces = 1;
+  doneBytes = 0;
+  /** How often it was interrupted since it was given a token. */
+  interruptions = 0;
+}
+
+/** A sync or punch that waits for a token. */
+interface Control {
+  readonly file: ExtentFile;
+  readonly start: (token: number) => void;
+  readonly done: ErrnoCallback;
+}
+
+/**
+ * Gives transfers to the engine by token, neighbours together, and sees them through: short ones go
+ * on, those that direct I/O refuses are tried buffered, those that failed together singly.
+ */
+export class Transfers {
+  private readonly transfers: Transfer[] = [];
+  private readonly freeTokens: number[] = [];
+  /** What was submitted last, and may go on with what is submitted next. */
+  private readonly group: TransferGroup;
+  private readonly waiting = new IoQueue();
+  private readonly waitingControls: Control[] = [];
+  /** Ended without the engine: reads of holes, and what could not be started. */
+  private readonly ended = new IoQueue();
+  private lastArea: MemoryArea | null = null;
+  private lastAreaIsAligned = false;
+
+  /** `alignmentMask`: the bits that must be 0 of what direct I/O moves. */
+  constructor(
+    private readonly engine: IoEngine,
+    private readonly files: ExtentFiles,
+    private readonly chunkBytes: number,
+    private readonly alignmentMask: number,
+    /** Hands over, and tells what has ended: the store's own `kick`. */
+    private readonly handOver: () => void,
+  ) {
+    this.group = new TransferGroup(engine.piecesMax);
+    for (let token = 0; token < TRANSFERS_IN_FLIGHT_MAX; token++) {
+      this.transfers.push(new Transfer());
+      this.freeTokens.push(TRANSFERS_IN_FLIGHT_MAX - 1 - token);
+    }
+  }
+
+  get isIdle(): boolean {
+    return this.freeTokens.length === TRANSFERS_IN_FLIGHT_MAX && this.group.head === null;
+  }
+
+  /** Whether some have ended without the engine, and are to be told. */
+  get anyEnded(): boolean {
+    return !this.ended.isEmpty;
+  }
+
+  submit(io: ChunkIo): void {
+    assert(io.offset + io.length <= this.chunkBytes, 'a transfer stays within its chunk');
+    const file = this.fileOf(io);
+    if (file === null) return;
+    const { group } = this;
+    const position = this.positionOf(io, file);
+    const isDirect = file.isDirect && this.isAligned(io);
+    if (group.join(io, file, isDirect, position)) return;
+    this.beginGroup();
+    group.begin(io, file, isDirect, position);
+    file.inFlight++;
+  }
+
+  /** Hands everything over. */
+  kick(): void {
+    this.beginGroup();
+    this.engine.submit();
+  }
+
+  /** Tells those that ended without the engine. */
+  tellEnded(): void {
+    for (let io = this.ended.shift(); io !== null; io = this.ended.shift()) {
+      io.owner.chunkIoDone(io);
+    }
+  }
+
+  /** A sync or punch: as a transfer, but answered by callback. */
+  control(file: ExtentFile, start: (token: number) => void, done: ErrnoCallback): void {
+    // While it waits too: a descriptor that is used later must not be closed now.
+    file.inFlight++;
+    const token = this.freeTokens.pop();
+    if (token === undefined) this.waitingControls.push({ file, start, done });
+    else this.beginControl(token, { file, start, done });
+  }
+
+  /** An operation of the engine's has ended. */
+  completed(token: number, result: number): void {
+    const transfer = this.transfers[token];
+    const { io, file } = transfer;
+    assert(file !== null, 'a completion belongs to a transfer');
+    if (io === null) return this.controlCompleted(token, transfer, file, result);
+    if (result === -EAGAIN || result === -EINTR) {
+      if (transfer.interruptions++ < INTERRUPTIONS_MAX) {
+        return this.attemptAgain(token, transfer, io, file);
+      }
+    }
+    if (io.next !== null) return this.groupCompleted(token, transfer, io, file, result);
+    if (result === -EINVAL && transfer.isDirect) {
+      transfer.isDirect = false;
+      return this.attempt(token, transfer, io, file);
+    }
+    let errno = result < 0 ? -result : 0;
+    if (result >= 0) {
+      transfer.doneBytes += result;
+      if (transfer.doneBytes < io.length) {
+        if (result > 0) {
+          transfer.isDirect = false;
+          return this.attempt(token, transfer, io, file);
+        }
+        if (io.operation === CHUNK_READ) {
+          const from = io.memoryOffset + transfer.doneBytes;
+          io.memory.bytes.fill(0, from, io.memoryOffset + io.length);
+        } else {
+          errno = EIO;
+        }
+      }
+    }
+    if (io.operation === CHUNK_WRITE) this.noteWritten(file, transfer);
+    file.inFlight--;
+    this.freeToken(token, transfer);
+    io.errno = errno;
+    io.owner.chunkIoDone(io);
+  }
+
+  /** At once where a signal can be the cause; what comes again is a shortage, and needs time. */
+  private attemptAgain(token: number, transfer: Transfer, io: ChunkIo, file: ExtentFile): void {
+    if (transfer.interruptions === 1) return this.attempt(token, transfer, io, file);
+    setTimeout(() => {
+      this.attempt(token, transfer, io, file);
+      this.handOver();
+    }, INTERRUPTION_RETRY_MS);
+  }
+
+  /** The file that a transfer goes to; null where it has ended for want of one. */
+  private fileOf(io: ChunkIo): ExtentFile | null {
+    const extent = Math.floor((io.chunk * this.chunkBytes) / EXTENT_BYTES);
+    let file: ExtentFile | null;
+    try {
+      file = this.files.find(io.layer, extent, io.operation === CHUNK_WRITE);
+    } catch (error) {
+      io.errno = numberOf(error);
+      this.ended.push(io);
+      return null;
+    }
+    if (file === null) {
+      io.memory.bytes.fill(0, io.memoryOffset, io.memoryOffset + io.length);
+      io.errno = 0;
+      this.ended.push(io);
+    }
+    return file;
+  }
+
+  private positionOf(io: ChunkIo, file: ExtentFile): number {
+    return io.chunk * this.chunkBytes + io.offset - file.extent * EXTENT_BYTES;
+  }
+
+  /** Gives the group to the engine; without a free token its transfers wait, each for itself. */
+  private beginGroup(): void {
+    const { group } = this;
+    const { head, file } = group;
+    if (head === null || file === null) return;
+    const token = this.freeTokens.pop();
+    if (token === undefined) {
+      file.inFlight--;
+      this.eachOf(head, (io) => this.waiting.push(io));
+      return group.clear();
+    }
+    const transfer = this.transfers[token];
+    transfer.io = head;
+    transfer.file = file;
+    transfer.isDirect = group.isDirect;
+    transfer.position = group.position;
+    transfer.bytes = group.bytes;
+    transfer.pieces = group.pieces;
+    transfer.doneBytes = 0;
+    transfer.interruptions = 0;
+    group.clear();
+    this.attempt(token, transfer, head, file);
+  }
+
+  /** A transfer that goes alone: it waited for a token, or was of several that did not succeed. */
+  private begin(token: number, io: ChunkIo): void {
+    const file = this.fileOf(io);
+    if (file === null) {
+      this.freeTokens.push(token);
+      return;
+    }
+    const transfer = this.transfers[token];
+    transfer.io = io;
+    transfer.file = file;
+    transfer.isDirect = file.isDirect && this.isAligned(io);
+    transfer.position = this.positionOf(io, file);
+    transfer.bytes = io.length;
+    transfer.pieces = 1;
+    transfer.doneBytes = 0;
+    transfer.interruptions = 0;
+    file.inFlight++;
+    this.attempt(token, transfer, io, file);
+  }
+
+  /** Calls back for each of the transfers that are linked, each of which is alone by then. */
+  private eachOf(first: ChunkIo, call: (io: ChunkIo) => void): void {
+    for (let io: ChunkIo | null = first; io !== null;) {
+      const { next }: ChunkIo = io;
+      io.next = null;
+      call(io);
+      io = next;
+    }
+  }
+
+  /** Ends transfers that the engine does not have. */
+  private endEarly(token: number, transfer: Transfer, io: ChunkIo, errno: number): void {
+    if (transfer.file !== null) transfer.file.inFlight--;
+    this.eachOf(io, (each) => {
+      each.errno = errno;
+      this.ended.push(each);
+    });
+    this.freeToken(token, transfer);
+  }
+
+  /** Gives what is left of a transfer to the engine. */
+  private attempt(token: number, transfer: Transfer, io: ChunkIo, file: ExtentFile): void {
+    let fd = file.fd;
+    if (!transfer.isDirect) {
+      try {
+        fd = file.buffered();
+      } catch (error) {
+        return this.endEarly(token, transfer, io, numberOf(error));
+      }
+    }
+    if (transfer.pieces > 1) return this.attemptPieces(token, transfer, io, fd);
+    const done = transfer.doneBytes;
+    const position = transfer.position + done;
+    const length = transfer.bytes - done;
+    if (io.operation === CHUNK_READ) {
+      this.engine.read(fd, io.memory, io.memoryOffset + done, length, position, token);
+    } else {
+      this.engine.write(fd, io.memory, io.memoryOffset + done, length, position, token);
+    }
+  }
+
+  private attemptPieces(token: number, transfer: Transfer, first: ChunkIo, fd: number): void {
+    const { engine } = this;
+    if (!engine.takesPieces) return this.beginSingly(token, transfer, first);
+    const { memory } = first;
+    let start = first.memoryOffset;
+    let end = start;
+    for (let io: ChunkIo | null = first; io !== null; io = io.next) {
+      if (io.memoryOffset !== end) {
+        engine.addPiece(memory, start, end - start);
+        start = io.memoryOffset;
+      }
+      end = io.memoryOffset + io.length;
+    }
+    engine.addPiece(memory, start, end - start);
+    if (first.operation === CHUNK_READ) engine.readPieces(fd, memory, transfer.position, token);
+    else engine.writePieces(fd, memory, transfer.position, token);
+  }
+
+  /** What is true of several transfers together need not be true of each: each goes for itself. */
+  private beginSingly(token: number, transfer: Transfer, first: ChunkIo): void {
+    if (transfer.file !== null) transfer.file.inFlight--;
+    this.clear(token, transfer);
+    this.eachOf(first, (io) => {
+      const own = this.freeTokens.pop();
+      if (own === undefined) this.waiting.push(io);
+      else this.begin(own, io);
+    });
+    this.startWaitingIfAny();
+  }
+
+  private isAligned(io: ChunkIo): boolean {
+    if (io.memory !== this.lastArea) {
+      this.lastArea = io.memory;
+      const { address } = io.memory;
+      this.lastAreaIsAligned = address !== 0 && address % (this.alignmentMask + 1) === 0;
+    }
+    return (
+      this.lastAreaIsAligned &&
+      ((io.offset | io.length | io.memoryOffset) & this.alignmentMask) === 0
+    );
+  }
+
+  /** An operation that carried several transfers, all of which succeeded or are tried singly. */
+  private groupCompleted(
+    token: number,
+    transfer: Transfer,
+    first: ChunkIo,
+    file: ExtentFile,
+    result: number,
+  ): void {
+    if (first.operation === CHUNK_WRITE) this.noteWritten(file, transfer);
+    if (result !== transfer.bytes) return this.beginSingly(token, transfer, first);
+    file.inFlight--;
+    this.freeToken(token, transfer);
+    this.eachOf(first, endWell);
+  }
+
+  /** Also after a failed write: part of it may be there. */
+  private noteWritten(file: ExtentFile, transfer: Transfer): void {
+    file.dirty = true;
+    const end = transfer.position + transfer.bytes;
+    if (end > file.sizeBytes) file.sizeBytes = end;
+  }
+
+  private freeToken(token: number, transfer: Transfer): void {
+    this.clear(token, transfer);
+    this.startWaitingIfAny();
+  }
+
+  private clear(token: number, transfer: Transfer): void {
+    transfer.io = null;
+    transfer.file = null;
+    transfer.callback = null;
+    this.freeTokens.push(token);
+  }
+
+  private startWaitingIfAny(): void {
+    if (this.waitingControls.length > 0 || !this.waiting.isEmpty) this.startWaiting();
+  }
+
+  /** Syncs and punches first: however many transfers keep coming, they have their turn. */
+  private startWaiting(): void {
+    for (let token = this.freeTokens.pop(); token !== undefined; token = this.freeTokens.pop()) {
+      const control = this.waitingControls.length > 0 ? this.waitingControls.shift() : undefined;
+      if (control !== undefined) {
+        this.beginControl(token, control);
+        continue;
+      }
+      const io = this.waiting.shift();
+      if (io === null) {
+        this.freeTokens.push(token);
+        return;
+      }
+      // Where it ends at once, its token is free again and the next one takes it.
+      this.begin(token, io);
+    }
+  }
+
+  private beginControl(token: number, { file, start, done }: Control): void {
+    const transfer = this.transfers[token];
+    transfer.file = file;
+    transfer.callback = done;
+    start(token);
+  }
+
+  private controlCompleted(
+    token: number,
+    transfer: Transfer,
+    file: ExtentFile,
+    result: number,
+  ): void {
+    const { callback } = transfer;
+    assert(callback !== null, 'a control operation has a callback');
+    // The callback may go on with the file, so it is held until then.
+    callback(result < 0 ? -result : 0);
+    file.inFlight--;
+    this.freeToken(token, transfer);
+  }
+}
+
+function endWell(io: ChunkIo): void {
+  io.errno = 0;
+  io.owner.chunkIoDone(io);
+}
+
+/** The number of a system error's name; EIO for any other error. */
+export function numberOf(error: unknown): number {
+  const name = errnoOf(error);
+  if (name === 'EROFS') return EROFS;
+  return (osConstants.errno as Record<string, number>)[name ?? ''] ?? EIO;
+}
