@@ -44,8 +44,9 @@ export interface Attachment {
    * As `release`, but the volume is a standby's in the same instant: nobody comes between. Without
    * `to` there must be exactly one that is ready.
    *
-   * @throws TapdiskError STANDBY_NOT_FOUND, STANDBY_AMBIGUOUS: nothing was given back then.
-   * HAND_OVER_UNSUPPORTED where the coordination is for one host.
+   * Where it rejects, nothing was given back, and the volume is served on.
+   *
+   * @throws TapdiskError STANDBY_NOT_FOUND, STANDBY_AMBIGUOUS
    */
   handOver(to?: string): Promise<void>;
 }

@@ -37,6 +37,10 @@ export interface VolumeLayout {
   readonly lock: string;
   /** A file a reader, flocked by it. */
   readonly readers: string;
+  /** A file a standby, flocked by it; the directory is made by the first. */
+  readonly standbys: string;
+  /** The name of the standby's file whom the volume was handed to, until it has it. */
+  readonly heir: string;
 }
 
 export function volumeLayout(directory: string): VolumeLayout {
@@ -47,6 +51,8 @@ export function volumeLayout(directory: string): VolumeLayout {
     map: join(directory, 'map'),
     lock: join(directory, 'attach.lock'),
     readers: join(directory, 'readers'),
+    standbys: join(directory, 'standbys'),
+    heir: join(directory, 'heir'),
   };
 }
 

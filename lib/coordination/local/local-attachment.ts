@@ -1,6 +1,7 @@
 /** The right to one volume of a local pool, from attach to release. */
 import { constants } from 'node:os';
 import { errnoOf, TapdiskError } from '../../errors';
+import { chooseStandby } from '../choose-standby';
 import type { Attachment, MapStorage } from '../coordination';
 import type { VolumeRecord } from '../volume-record';
 import { takeAttachLock, type HeldLock } from './attach-lock';
@@ -10,12 +11,15 @@ import { volumeLayout, type VolumeLayout } from './layout';
 import { checkMapFile } from './map-file';
 import { MapFileStorage } from './map-storage';
 import { readRecord, writeRecord, type StoredRecord } from './record-file';
+import { appointHeir, dismissHeir, livingHeir, livingStandbys } from './standby-files';
 import { readState, writeState, type VolumeState } from './state-file';
 
 export interface AttachSetting {
   readonly directory: string;
   readonly name: string;
   readonly readOnly: boolean;
+  /** Of the standby that attaches, by its file's name. */
+  readonly standbyId?: string;
   readonly fileSystem: FileSystem;
   /** A new layer id, durable. */
   readonly takeLayer: () => Promise<number>;
@@ -50,6 +54,8 @@ export class LocalAttachment implements Attachment {
     const { name, readOnly, fileSystem } = setting;
     const lock = await takeAttachLock(volume, name, readOnly, fileSystem);
     try {
+      const heir = await livingHeir(volume, fileSystem);
+      if (heir !== null && heir.id !== setting.standbyId) throw promised(name, heir.name);
       return await LocalAttachment.open(setting, volume, lock);
     } catch (error) {
       await lock.release();
@@ -80,12 +86,15 @@ export class LocalAttachment implements Attachment {
     return this.releasing;
   }
 
-  async handOver(): Promise<void> {
-    throw new TapdiskError(
-      'HAND_OVER_UNSUPPORTED',
-      `volume "${this.setting.name}" is in a pool of one host, which knows of no standby; ` +
-        'start attach --wait where it shall go, then detach it here',
-    );
+  async handOver(to?: string): Promise<void> {
+    if (this.readOnly || this.releasing !== null) throw this.notWritable();
+    const { fileSystem, name } = this.setting;
+    const heir = chooseStandby(await livingStandbys(this.volume, fileSystem), to, name);
+    const errno = await new Promise<number>((resolve) => this.map.sync(resolve));
+    if (errno !== 0) throw mapNotSynced(name, errno);
+    await appointHeir(this.volume, heir.id, fileSystem);
+    // The lock is given back whatever fails: then the volume is the heir's, as after a crash.
+    await this.release().catch(() => {});
   }
 
   private static async open(
@@ -102,6 +111,7 @@ export class LocalAttachment implements Attachment {
       let state = before;
       if (!readOnly) {
         await sweepTemporaries(volume, fileSystem);
+        await dismissHeir(volume, fileSystem);
         state = { sequence: before.sequence + 1, epoch: before.epoch + 1, inUse: true };
         await writeState(volume.state, stored.uuid, state, fileSystem);
       }
@@ -173,5 +183,13 @@ function mapNotSynced(name: string, errno: number): TapdiskError {
     'MAP_NOT_SYNCED',
     `the chunk map of volume "${name}" could not be written to disk (${errnoName ?? errno}); ` +
       'what was written since the last flush may be lost, check the disk',
+  );
+}
+
+function promised(name: string, standby: string): TapdiskError {
+  return new TapdiskError(
+    'VOLUME_ATTACHED',
+    `volume "${name}" is being handed over to process ${standby}; detach it there first`,
+    { transient: true },
   );
 }

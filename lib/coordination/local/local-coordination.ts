@@ -30,6 +30,7 @@ import { checkMapFile, readMapPages } from './map-file';
 import { makeVolume, sweepHalfMade } from './make-volume';
 import { tryWithPoolLock, withPoolLock } from './pool-lock';
 import { readRecord, type StoredRecord } from './record-file';
+import { announceStandby, livingStandbys } from './standby-files';
 import { readState } from './state-file';
 
 export interface LocalCoordinationOptions {
@@ -128,35 +129,29 @@ class LocalCoordination implements Coordination {
   async attach(name: string, { readOnly, steal }: AttachOptions): Promise<Attachment> {
     // Nothing to take: the lock of a dead process is free, and one that hangs cannot be fenced.
     if (steal === true) throw stealUnsupported(name);
-    const attachment = await this.found(name, () =>
-      LocalAttachment.attach({
-        directory: this.volume(name).directory,
-        name,
-        readOnly,
-        fileSystem: this.fileSystem,
-        takeLayer: () => this.alone(() => takeLayer(this.layout.layerCounter, this.fileSystem)),
-        released: (ended) => this.attachments.delete(ended),
-      }),
-    );
-    this.attachments.add(attachment);
-    return attachment;
+    return this.take(name, readOnly);
   }
 
   async standBy(name: string): Promise<Standby> {
+    const record = await this.read(name);
+    const announced = await this.found(name, () =>
+      announceStandby(this.volume(name), this.fileSystem),
+    );
     const standby = new LocalStandby({
-      name: `${hostname()}:${process.pid}`,
-      record: await this.read(name),
-      attach: () => this.attach(name, { readOnly: false }),
+      name: announced?.name ?? `${hostname()}:${process.pid}`,
+      record,
+      attach: () => this.take(name, false, announced?.id),
+      withdraw: async () => announced?.withdraw(),
       ended: (ended) => this.waiting.delete(ended),
     });
     this.waiting.add(standby);
     return standby;
   }
 
-  /** Processes that wait try the lock, and leave no word about it. */
   async standbys(name: string): Promise<readonly string[]> {
     await this.read(name);
-    return [];
+    const living = await livingStandbys(this.volume(name), this.fileSystem);
+    return living.map((standby) => standby.name);
   }
 
   async countChunks(name: string): Promise<number> {
@@ -208,6 +203,22 @@ class LocalCoordination implements Coordination {
   async close(): Promise<void> {
     await Promise.all([...this.waiting].map((standby) => standby.cancel()));
     await Promise.all([...this.attachments].map((attachment) => attachment.release()));
+  }
+
+  private async take(name: string, readOnly: boolean, standbyId?: string): Promise<Attachment> {
+    const attachment = await this.found(name, () =>
+      LocalAttachment.attach({
+        directory: this.volume(name).directory,
+        name,
+        readOnly,
+        ...(standbyId !== undefined && { standbyId }),
+        fileSystem: this.fileSystem,
+        takeLayer: () => this.alone(() => takeLayer(this.layout.layerCounter, this.fileSystem)),
+        released: (ended) => this.attachments.delete(ended),
+      }),
+    );
+    this.attachments.add(attachment);
+    return attachment;
   }
 
   private async readVolume(name: string): Promise<VolumeRecord> {

@@ -9,6 +9,8 @@ export interface LocalStandbySetting {
   readonly name: string;
   /** Attaches for writing. @throws TapdiskError VOLUME_ATTACHED while another has it */
   readonly attach: () => Promise<Attachment>;
+  /** Takes its name off the list. */
+  readonly withdraw: () => Promise<void>;
   /** Called when the waiting is over, however it ended. */
   readonly ended: (standby: LocalStandby) => void;
 }
@@ -23,7 +25,10 @@ export class LocalStandby implements Standby {
   constructor(private readonly setting: LocalStandbySetting) {
     this.name = setting.name;
     this.record = setting.record;
-    this.attached = this.wait().finally(() => setting.ended(this));
+    this.attached = this.wait().finally(async () => {
+      await setting.withdraw();
+      setting.ended(this);
+    });
     // Whoever cancels may never have looked at it.
     this.attached.catch(() => {});
   }
