@@ -5,7 +5,7 @@ import { z } from 'zod';
 import { writeFileDurably } from '../coordination/local/durable-file';
 import { checkName } from '../coordination/name';
 import { errnoOf, TapdiskError } from '../errors';
-import { parseJson } from '../coordination/local/versioned-json';
+import { parseJson } from '../coordination/versioned-json';
 
 export const POOL_CONFIG_VERSION = 1;
 

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { writeFileDurably } from '../coordination/local/durable-file';
 import { FILE_MODE } from '../coordination/local/layout';
-import { parseJson } from '../coordination/local/versioned-json';
+import { parseJson } from '../coordination/versioned-json';
 import { errnoOf, TapdiskError } from '../errors';
 
 export const POOL_IDENTITY_VERSION = 1;

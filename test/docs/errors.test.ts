@@ -29,7 +29,7 @@ const NOT_CODES = [...MESSAGES, 'ERR_OUT_OF_RANGE', 'Z_BUF_ERROR'];
 /** Environment variables, as literals. */
 const VARIABLE = /^(TAPDISK_TS|XDG)_/;
 
-/** What versioned JSON (lib/coordination/local/versioned-json.ts) adds to a prefix. */
+/** What versioned JSON (lib/coordination/versioned-json.ts) adds to a prefix. */
 const PREFIXED = ['CORRUPT', 'VERSION_UNKNOWN'];
 
 /**

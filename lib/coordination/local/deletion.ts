@@ -2,10 +2,11 @@
 import { join } from 'node:path';
 import { errnoOf } from '../../errors';
 import type { PendingDeletion } from '../coordination';
+import { layersOnlyOf, type StoredRecord } from '../stored-record';
 import { syncDirectory } from './durable-file';
 import type { FileSystem } from './file-system';
 import { volumeLayout, type LocalLayout } from './layout';
-import { readRecord, type StoredRecord } from './record-file';
+import { readRecord } from './record-file';
 
 /** Takes a volume off the list; survives a power cut when this resolves. */
 export async function moveAside(
@@ -39,11 +40,6 @@ export async function listPendingDeletions(
     }
   }
   return pending;
-}
-
-/** Layers of a record that are not in `needed`. */
-export function layersOnlyOf(record: StoredRecord, needed: ReadonlySet<number>): number[] {
-  return [record.layer, ...record.frozenLayers].filter((layer) => !needed.has(layer));
 }
 
 /**

@@ -5,7 +5,7 @@ import { LAYER_MAX } from '../limits';
 import { writeFileDurably } from './durable-file';
 import type { FileSystem } from './file-system';
 import { FILE_MODE } from './layout';
-import { corruptJson, parseJson, type JsonFormat } from './versioned-json';
+import { corruptJson, parseJson, type JsonFormat } from '../versioned-json';
 
 export const LAYER_COUNTER_VERSION = 1;
 const LAYER_COUNTER_MAGIC = 'tapdisk-ts layer counter';

@@ -3,6 +3,7 @@ import { constants } from 'node:os';
 import { errnoOf, TapdiskError } from '../../errors';
 import { chooseStandby } from '../choose-standby';
 import type { Attachment, MapStorage } from '../coordination';
+import type { StoredRecord } from '../stored-record';
 import type { VolumeRecord } from '../volume-record';
 import { takeAttachLock, type HeldLock } from './attach-lock';
 import { TEMPORARY_PREFIX } from './durable-file';
@@ -10,7 +11,7 @@ import type { FileSystem } from './file-system';
 import { volumeLayout, type VolumeLayout } from './layout';
 import { checkMapFile } from './map-file';
 import { MapFileStorage } from './map-storage';
-import { readRecord, writeRecord, type StoredRecord } from './record-file';
+import { readRecord, writeRecord } from './record-file';
 import { appointHeir, dismissHeir, livingHeir, livingStandbys } from './standby-files';
 import { readState, writeState, type VolumeState } from './state-file';
 

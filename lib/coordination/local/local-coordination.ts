@@ -17,10 +17,11 @@ import type {
   Standby,
 } from '../coordination';
 import { checkName } from '../name';
+import { layersOnlyOf, type StoredRecord } from '../stored-record';
 import { checkGeometry } from '../volume-geometry';
 import type { AttachOwner, VolumeRecord } from '../volume-record';
 import { findOwner, takeAttachLock } from './attach-lock';
-import { layersOnlyOf, listPendingDeletions, moveAside, neededLayers } from './deletion';
+import { listPendingDeletions, moveAside, neededLayers } from './deletion';
 import { NODE_FILE_SYSTEM, type FileSystem } from './file-system';
 import { takeLayer } from './layer-counter';
 import { localLayout, volumeLayout, type LocalLayout, type VolumeLayout } from './layout';
@@ -29,7 +30,7 @@ import { LocalStandby } from './local-standby';
 import { checkMapFile, readMapPages } from './map-file';
 import { makeVolume, sweepHalfMade } from './make-volume';
 import { tryWithPoolLock, withPoolLock } from './pool-lock';
-import { readRecord, type StoredRecord } from './record-file';
+import { readRecord } from './record-file';
 import { announceStandby, livingStandbys } from './standby-files';
 import { readState } from './state-file';
 

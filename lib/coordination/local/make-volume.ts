@@ -1,13 +1,14 @@
 /** Makes directories that are complete or not there: a pool's, and a volume's by one rename. */
 import { join } from 'node:path';
 import { errnoOf, TapdiskError } from '../../errors';
+import type { StoredRecord } from '../stored-record';
 import { syncDirectory, TEMPORARY_PREFIX, writeNewFile } from './durable-file';
 import { NODE_FILE_SYSTEM, type FileSystem } from './file-system';
 import { createLayerCounter } from './layer-counter';
 import { DIRECTORY_MODE, FILE_MODE, localLayout, volumeLayout, type LocalLayout } from './layout';
 import { createMapFile } from './map-file';
 import { encodeOwner } from './owner';
-import { encodeRecord, type StoredRecord } from './record-file';
+import { encodeRecord } from './record-file';
 import { encodeFirstState } from './state-file';
 
 /** Makes what the coordination needs in a pool's directory; what is there already stays. */

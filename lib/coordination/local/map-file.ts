@@ -4,25 +4,20 @@
  * Entry i, the layer that owns chunk i, lies at byte 4096 + 4 × i. Holes are zeros: nobody's chunks.
  */
 import { crc32 } from 'node:zlib';
-import { endianness } from 'node:os';
-import { assert } from '../../assert';
 import { TapdiskError } from '../../errors';
 import { MAP_PAGE_ENTRIES } from '../coordination';
 import { MAP_PREALLOCATED_BYTES_MAX, MAP_READ_BYTES } from '../limits';
+import { checkMapEntries, layersOf, MAP_ENTRY_BYTES, mapCorrupt } from '../map-entries';
+import type { StoredRecord } from '../stored-record';
 import { chunkCountOf } from '../volume-geometry';
 import type { FileSystem } from './file-system';
 import { FILE_MODE } from './layout';
-import type { StoredRecord } from './record-file';
 import { UUID_BYTES, uuidToBytes } from './uuid-bytes';
-
-// Pages are handed on as they lie in the file; big-endian machines would need them swapped.
-assert(endianness() === 'LE', 'the machine is little-endian');
 
 export const MAP_VERSION = 1;
 const MAP_MAGIC = 'tdtsmap\0';
 
 export const MAP_HEADER_BYTES = 4096;
-export const MAP_ENTRY_BYTES = 4;
 const MAP_PAGE_BYTES = MAP_PAGE_ENTRIES * MAP_ENTRY_BYTES;
 
 /** The header's fields, little-endian; the checksum covers everything behind it. */
@@ -108,7 +103,7 @@ export async function readMapPages(
   page: (pageIndex: number, entries: Uint32Array) => void,
 ): Promise<void> {
   const end = mapEntryPosition(chunkCountOf(record.sizeBytes, record.chunkBytes));
-  const layers = new Set([record.layer, ...record.frozenLayers]);
+  const layers = layersOf(record);
   const bytes = Buffer.from(new ArrayBuffer(MAP_READ_BYTES));
   let position = MAP_HEADER_BYTES;
   while (position < end) {
@@ -123,30 +118,10 @@ export async function readMapPages(
       const entryCount = Math.min(MAP_PAGE_BYTES, wanted - at) / MAP_ENTRY_BYTES;
       const entries = new Uint32Array(bytes.buffer, bytes.byteOffset + at, entryCount);
       const pageIndex = (position + at - MAP_HEADER_BYTES) / MAP_PAGE_BYTES;
-      if (checkEntries(entries, pageIndex, path, layers)) page(pageIndex, entries);
+      if (checkMapEntries(entries, pageIndex, path, layers)) page(pageIndex, entries);
     }
     position += wanted;
   }
-}
-
-/** True where an entry is other than 0. */
-function checkEntries(
-  entries: Uint32Array,
-  pageIndex: number,
-  path: string,
-  layers: ReadonlySet<number>,
-): boolean {
-  let known = 0;
-  for (let i = 0; i < entries.length; i++) {
-    const layer = entries[i];
-    if (layer === known || layer === 0) continue;
-    if (!layers.has(layer)) {
-      const chunk = pageIndex * MAP_PAGE_ENTRIES + i;
-      throw mapCorrupt(path, `chunk ${chunk} names layer ${layer}, which is not the volume's`);
-    }
-    known = layer;
-  }
-  return known !== 0;
 }
 
 function encodeHeader(record: StoredRecord): Buffer {
@@ -158,11 +133,4 @@ function encodeHeader(record: StoredRecord): Buffer {
   header.writeUInt32LE(MAP_ENTRY_BYTES, AT_ENTRY_BYTES);
   header.writeUInt32LE(crc32(header.subarray(AT_UUID, MAP_HEADER_FIELDS_BYTES)), AT_CRC);
   return header;
-}
-
-function mapCorrupt(path: string, why: string): TapdiskError {
-  return new TapdiskError(
-    'MAP_CORRUPT',
-    `chunk map ${path} is damaged (${why}); it was left as it is, restore it from a backup`,
-  );
 }

@@ -10,10 +10,11 @@ import { assert } from '../../assert';
 import type { ErrnoCallback } from '../../store/chunk-store';
 import type { MapEntry, MapStorage } from '../coordination';
 import { MAP_WRITES_IN_FLIGHT_MAX } from '../limits';
+import { MAP_ENTRY_BYTES } from '../map-entries';
+import type { StoredRecord } from '../stored-record';
 import { chunkCountOf } from '../volume-geometry';
 import type { FileSystem } from './file-system';
-import { MAP_ENTRY_BYTES, mapEntryPosition, readMapPages } from './map-file';
-import type { StoredRecord } from './record-file';
+import { mapEntryPosition, readMapPages } from './map-file';
 
 const { EBADF, EROFS } = constants.errno;
 

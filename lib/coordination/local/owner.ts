@@ -1,8 +1,8 @@
 /** Who has a volume: what an owner writes about itself, and whether that process still runs. */
-import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { z } from 'zod';
 import { OWNER_BYTES, OWNER_HOST_LENGTH_MAX } from '../limits';
+import { bootId, ownProcess, processStat } from '../process-identity';
 import type { AttachOwner } from '../volume-record';
 
 const ownerSchema = z.object({
@@ -22,11 +22,9 @@ export type LocalOwner = AttachOwner & Readonly<z.infer<typeof ownerSchema>>;
 export function describeOwner(readOnly: boolean): LocalOwner {
   return {
     host: hostname().slice(0, OWNER_HOST_LENGTH_MAX),
-    pid: process.pid,
     readOnly,
     attachedAt: new Date().toISOString(),
-    bootId: bootId(),
-    startTime: startTimeOf(process.pid) ?? '',
+    ...ownProcess(),
   };
 }
 
@@ -48,24 +46,5 @@ export function decodeOwner(bytes: Buffer): LocalOwner | null {
 
 /** Whether the process that wrote it still runs, as far as this process can see. */
 export function ownerRuns(owner: LocalOwner): boolean {
-  return owner.bootId === bootId() && startTimeOf(owner.pid) === owner.startTime;
+  return owner.bootId === bootId() && processStat(owner.pid)?.startTime === owner.startTime;
 }
-
-function bootId(): string {
-  return readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
-}
-
-/** Null where there is no such process, or it is hidden from this one. */
-function startTimeOf(pid: number): string | null {
-  try {
-    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
-    // The command in parentheses may hold spaces and parentheses; field 3 follows the last one.
-    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-    return fields[STAT_START_TIME - STAT_STATE];
-  } catch {
-    return null;
-  }
-}
-
-const STAT_STATE = 3;
-const STAT_START_TIME = 22;

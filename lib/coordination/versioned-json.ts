@@ -1,6 +1,6 @@
 /** Reads JSON that carries a version, and refuses what it does not know. */
 import { z } from 'zod';
-import { TapdiskError } from '../../errors';
+import { TapdiskError } from '../errors';
 
 export interface JsonFormat {
   /** Where the text came from, for the sentence. */
