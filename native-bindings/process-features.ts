@@ -71,7 +71,9 @@ function ioUring(files: HostFiles): HostFeature {
     present: engine.kind === 'io_uring',
     required: false,
     found: `${engine.reason ?? 'a ring can be made'}${sysctl}`,
-    missingFor: 'speed of the dir store: without it transfers go through threads',
+    missingFor:
+      'speed of the dir store: through threads instead, it does about 0.4 of the requests a second, ' +
+      'at seven times the processor time',
   };
 }
 
