@@ -58,17 +58,18 @@ export interface Addon {
   /** Whether the watch keeps the process alive; it does at first. */
   watchReference(watch: AddonWatch, keepAlive: boolean): void;
   /**
-   * Prepares waiting in an io_uring. From `lingerStart` on io_uring_enter is called in turns of at
-   * most `turnUs` in libuv's prepare phase, and waits for a completion each time; `onEntered` is
-   * called after each. `control` is three 32-bit words, shared: how many entries to hand over, what
-   * io_uring_enter returned, and whether this turn goes on, which `onEntered` says each time.
+   * Prepares waiting in an io_uring that can bound its waits. From `lingerStart` on io_uring_enter
+   * is called in turns of at most `turnUs` in libuv's prepare phase; `onEntered` is called after
+   * each. `control` is the words of uring-control.ts, shared.
    *
-   * Something in the ring must end each wait in time: libuv's own timers and files do not.
+   * A call waits for a completion, but no longer than until libuv's next timer, and until nothing
+   * was heard for `lingerUs`; and not at all while the poll of `backendFd` is not armed.
    */
   lingerNew(
     enterFd: number,
     enterFlags: number,
     control: Uint8Array,
+    lingerUs: number,
     turnUs: number,
     onEntered: () => void,
   ): AddonLinger | number;

@@ -46,19 +46,12 @@ export const LOCKED_BYTES_WANTED = 64 * 2 ** 20;
 export const OPEN_FILES_WANTED = 1024;
 
 /**
- * After activity an engine that watches a doorbell can wait in its io_uring, asleep. It returns to
- * waiting in libuv's loop when nothing has come for this time, rounded up to whole ticks, or one
- * tick more. TAPDISK_TS_LINGER_US says how long; 0, the default: never. It is off because a wait
- * was seen once, in a long run of kills, that nothing ended.
+ * After activity an engine that watches a doorbell waits in its io_uring, asleep. It returns to
+ * waiting in libuv's loop when nothing has come for this time. TAPDISK_TS_LINGER_US says how long;
+ * 0: never.
  */
 export const LINGER_US_DEFAULT = 0;
 export const LINGER_US_MAX = 10_000_000;
-
-/**
- * An engine that lingers wakes this often to see whether it is time to leave: each costs some
- * microseconds. libuv's timers are late by as much.
- */
-export const LINGER_TICK_US = 2000;
 
 /** Longest that libuv's loop waits for its turn while an engine lingers and is never idle. */
 export const LINGER_TURN_US = 1000;

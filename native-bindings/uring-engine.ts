@@ -234,7 +234,7 @@ export class UringEngine implements IoEngine {
     if (userData <= FIRST_WATCH) {
       this.watches.told(userData, result, words[entry + layout.CQE_FLAGS]);
     } else {
-      this.linger?.told(userData);
+      this.linger?.told(userData, result);
     }
     return 0;
   }
@@ -295,7 +295,6 @@ export class UringEngine implements IoEngine {
   private fill(): void {
     const { operations } = this;
     this.watches.fill();
-    this.linger?.fill();
     while (operations.anyWaiting && this.hasRoom) this.writeEntry(operations.next());
     this.submission.publish();
   }

@@ -36,6 +36,8 @@ export const SETUP_TASKRUN_FLAG = 1 << 9;
 export const FEATURE_SINGLE_MMAP = 1 << 0;
 export const FEATURE_NODROP = 1 << 1;
 export const FEATURE_SUBMIT_STABLE = 1 << 2;
+/** Kernel 5.11: io_uring_enter can bound its wait by itself. */
+export const FEATURE_EXT_ARG = 1 << 8;
 /** Kernel 5.17: by then a poll can go on after it has told (5.13), and tells every write to a pipe. */
 export const FEATURE_CQE_SKIP = 1 << 11;
 
@@ -85,7 +87,6 @@ export const OP_READ_FIXED = 4;
 export const OP_WRITE_FIXED = 5;
 export const OP_POLL_ADD = 6;
 export const OP_POLL_REMOVE = 7;
-export const OP_TIMEOUT = 11;
 export const OP_FALLOCATE = 17;
 export const OP_READ = 22;
 export const OP_WRITE = 23;
@@ -96,9 +97,6 @@ export const OP_WRITEV_FIXED = 61;
 export const FSYNC_DATASYNC = 1 << 0;
 /** In a POLL_ADD's length: goes on after it has told. */
 export const POLL_ADD_MULTI = 1 << 0;
-/** struct __kernel_timespec: seconds and nanoseconds, 64 bits each. */
-export const TIMESPEC_BYTES = 16;
-export const TIMESPEC_NANOSECONDS = 8;
 
 /** struct io_uring_sqe, in words. */
 export const SQE_WORDS = 16;

@@ -2,20 +2,23 @@
  * Lingering: for a while after activity an engine waits in its io_uring instead of in libuv's loop.
  *
  * The wait is a sleep, and costs no CPU; what it saves is an eventfd's and an epoll's round trip for
- * each batch. libuv's own files end it: their epoll file is polled in the ring. A timer in the ring
- * ends it when nothing comes, so that when idle nothing runs at all.
+ * each batch. Nothing else needs to end it: io_uring_enter is given the time, which is that of
+ * libuv's next timer or of the end of the lingering, whichever is first. What may end it sooner are
+ * libuv's files, whose epoll file is polled in the ring: while that poll is not armed, no turn of
+ * the addon sleeps. So whoever takes the poll's completion, and whenever, libuv gets its turn.
  */
 import { TapdiskError } from '../lib/errors';
 import type { Addon, AddonLinger } from './addon';
-import { LINGER_TICK_US, LINGER_TURN_US, LINGER_US_DEFAULT, LINGER_US_MAX } from './limits';
+import { LINGER_TURN_US, LINGER_US_DEFAULT, LINGER_US_MAX } from './limits';
 import type { Lingerer, LingerGate } from './linger-gate';
 import { POLLIN } from './posix';
 import { SystemCallError } from './system-call-error';
+import { BACKEND_ARMED, HEARD, QUIET } from './uring-control';
 import * as layout from './uring-layout';
 import type { UringRing } from './uring-ring';
-import { LINGER_BACKEND, LINGER_TIMER, NOBODY, type UringSubmission } from './uring-submission';
+import { LINGER_BACKEND, NOBODY, type UringSubmission } from './uring-submission';
 
-const NS_PER_US = 1000;
+const ECANCELED = -125;
 
 /** What of its engine the linger needs. */
 interface LingerHost {
@@ -33,22 +36,13 @@ export class UringLinger implements Lingerer {
 
   private readonly linger: AddonLinger;
   private readonly backendFd: number;
-  /** The struct __kernel_timespec that the timer's entry points to. */
-  private readonly timespec = Buffer.alloc(layout.TIMESPEC_BYTES);
-  private readonly timespecAddress: number;
-  private isTimerArmed = false;
-  private hasTimerEnded = false;
-  private isBackendArmed = false;
-  /** One of libuv's files is ready: it gets its turn. */
-  private isTurnWanted = false;
-  /** Ticks of the timer that nothing else has come with. */
-  private quietTicks = 0;
-  /** That many of them end the lingering. */
-  private readonly quietTicksMax: number;
+  /** This kernel does not poll libuv's epoll file: nobody lingers here again. */
+  private isRefused = false;
 
   /** Null where `lingerUs` is 0, or the kernel too old. */
   static open(host: LingerHost, gate: LingerGate, lingerUs: number): UringLinger | null {
-    return lingerUs === 0 || !host.ring.canWatch ? null : new UringLinger(host, gate, lingerUs);
+    const { canWatch, canBoundWaits } = host.ring;
+    return lingerUs > 0 && canWatch && canBoundWaits ? new UringLinger(host, gate, lingerUs) : null;
   }
 
   private constructor(
@@ -58,13 +52,14 @@ export class UringLinger implements Lingerer {
   ) {
     const { native, ring, submission } = host;
     this.backendFd = native.backendFd();
-    const tickUs = Math.min(lingerUs, LINGER_TICK_US);
-    this.quietTicksMax = Math.ceil(lingerUs / tickUs) + 1;
-    this.timespec.writeBigInt64LE(BigInt(tickUs * NS_PER_US), layout.TIMESPEC_NANOSECONDS);
-    this.timespecAddress = native.addressOf(this.timespec);
     const control = new Uint8Array(submission.control.buffer);
-    const linger = native.lingerNew(ring.enterFd, ring.enterFlags, control, LINGER_TURN_US, () =>
-      this.entered(),
+    const linger = native.lingerNew(
+      ring.enterFd,
+      ring.enterFlags,
+      control,
+      lingerUs,
+      LINGER_TURN_US,
+      () => this.entered(),
     );
     if (typeof linger === 'number') throw new SystemCallError('lingerNew', -linger);
     this.linger = linger;
@@ -72,13 +67,9 @@ export class UringLinger implements Lingerer {
 
   /** Lingers from the next round of libuv's loop on, if it may. */
   enter(): void {
-    if (this.isActive || !this.gate.enter(this)) return;
+    if (this.isActive || this.isRefused || !this.gate.enter(this)) return;
     this.isActive = true;
-    this.quietTicks = 0;
-    this.hasTimerEnded = false;
     this.host.ring.setEventfd(false);
-    this.fill();
-    this.host.submission.publish();
     this.host.native.lingerStart(this.linger);
   }
 
@@ -98,56 +89,43 @@ export class UringLinger implements Lingerer {
     this.host.native.lingerClose(this.linger);
   }
 
-  /** Begins the entries that end a sleep; the caller publishes them. */
-  fill(): void {
-    if (!this.isActive) return;
-    const { submission } = this.host;
-    if (!this.isTimerArmed && !submission.isFull) {
-      this.isTimerArmed = true;
-      const entry = submission.begin(layout.OP_TIMEOUT, -1, LINGER_TIMER);
-      submission.setAddress(entry, this.timespecAddress);
-      submission.sqes[entry + layout.SQE_LENGTH] = 1;
-    }
-    if (!this.isBackendArmed && !submission.isFull) {
-      this.isBackendArmed = true;
-      const entry = submission.begin(layout.OP_POLL_ADD, this.backendFd, LINGER_BACKEND);
-      submission.sqes[entry + layout.SQE_FLAGS] = POLLIN;
-    }
+  /** The completion of the backend's poll. */
+  told(userData: number, result: number): void {
+    if (userData !== LINGER_BACKEND) return;
+    this.host.submission.control[BACKEND_ARMED] = 0;
+    if (result < 0 && result !== ECANCELED) this.isRefused = true;
   }
 
-  /** A completion of one of these entries. */
-  told(userData: number): void {
-    if (userData === LINGER_TIMER) {
-      this.isTimerArmed = false;
-      this.hasTimerEnded = true;
-    } else if (userData === LINGER_BACKEND) {
-      this.isBackendArmed = false;
-      this.isTurnWanted = true;
-    }
-  }
-
+  /** In a turn of the addon, after each call that may have slept. */
   private entered(): void {
-    this.isTurnWanted = false;
-    if (this.host.entered()) this.quietTicks = 0;
-    if (this.hasTimerEnded) {
-      this.hasTimerEnded = false;
-      // The first tick after something came says nothing: it may have come just before.
-      if (++this.quietTicks >= this.quietTicksMax) this.leave();
-      this.isTurnWanted = true;
-    }
+    const { control } = this.host.submission;
+    const hadTurn = control[BACKEND_ARMED] === 0;
+    const heard = this.host.entered();
     if (!this.isActive) return;
-    this.fill();
-    this.host.submission.publish();
-    this.host.submission.turnGoesOn = !this.isTurnWanted;
+    control[HEARD] = heard ? 1 : 0;
+    if (this.isRefused || (!heard && control[QUIET] !== 0)) this.leave();
+    // Not when its completion has just been taken: libuv would not have looked at its files yet.
+    else if (hadTurn) this.pollBackend();
+  }
+
+  /** Where there is no room for it, turns go on without sleeping until there is. */
+  private pollBackend(): void {
+    const { submission } = this.host;
+    if (submission.isFull) return;
+    const entry = submission.begin(layout.OP_POLL_ADD, this.backendFd, LINGER_BACKEND);
+    submission.sqes[entry + layout.SQE_FLAGS] = POLLIN;
+    submission.control[BACKEND_ARMED] = 1;
+    submission.publish();
   }
 
   /**
-   * Its poll would turn each of libuv's events into one of ours. Where the kernel is too short of
-   * memory to be told so, it does that once.
+   * Its poll would turn one of libuv's events into one of ours, and would ask a device. Where the
+   * kernel is too short of memory to be told so, it does that once.
    */
   private stopPollingBackend(): void {
     const { submission } = this.host;
-    if (!this.isBackendArmed || (submission.isFull && !submission.handOver())) return;
+    const isArmed = submission.control[BACKEND_ARMED] !== 0;
+    if (!isArmed || (submission.isFull && !submission.handOver())) return;
     const entry = submission.begin(layout.OP_POLL_REMOVE, -1, NOBODY);
     submission.setTarget(entry, LINGER_BACKEND);
     submission.publish();

@@ -59,6 +59,8 @@ export class UringRing {
   readonly canWatch: boolean;
   /** Whether transfers of several pieces may be of registered memory. */
   readonly hasFixedVectors: boolean;
+  /** Whether io_uring_enter can bound its wait by itself. */
+  readonly canBoundWaits: boolean;
   /** What io_uring_enter takes: the index of the registered ring, else its descriptor. */
   readonly enterFd: number;
   readonly enterFlags: number;
@@ -112,7 +114,9 @@ export class UringRing {
     this.completionTailWord = params.readUInt32LE(layout.PARAMS_CQ_TAIL) / 4;
     this.completionFlagsWord = params.readUInt32LE(layout.PARAMS_CQ_FLAGS) / 4;
     this.completionsWord = cqes / 4;
-    this.canWatch = (params.readUInt32LE(layout.PARAMS_FEATURES) & layout.FEATURE_CQE_SKIP) !== 0;
+    const features = params.readUInt32LE(layout.PARAMS_FEATURES);
+    this.canWatch = (features & layout.FEATURE_CQE_SKIP) !== 0;
+    this.canBoundWaits = (features & layout.FEATURE_EXT_ARG) !== 0;
     const index = this.registerRing();
     this.enterFd = index ?? fd;
     this.enterFlags = index === null ? 0 : layout.ENTER_REGISTERED_RING;

@@ -1,26 +1,22 @@
 /** The submission side of an io_uring: entries written in order, and handed over by the batch. */
 import { SystemCallError } from './system-call-error';
+import { CONTROL_WORDS, ENTERED, TO_SUBMIT } from './uring-control';
 import * as layout from './uring-layout';
 import type { UringRing } from './uring-ring';
-
-/** Words of `control`, which the turns of addon/linger.c share. */
-const TO_SUBMIT = 0;
-const ENTERED = 1;
-const GO_ON = 2;
-const CONTROL_WORDS = 3;
 
 const HALF = 2 ** 32;
 const EINTR = -4;
 const EAGAIN = -11;
 const EBUSY = -16;
+/** A wait is over whose time has come. */
+const ETIME = -62;
 
 /**
  * Lower words of user data that are no operation's slot. Watches have FIRST_WATCH and those below.
  */
 export const NOBODY = -1;
-export const LINGER_TIMER = -2;
-export const LINGER_BACKEND = -3;
-export const FIRST_WATCH = -4;
+export const LINGER_BACKEND = -2;
+export const FIRST_WATCH = -3;
 
 export class UringSubmission {
   /** Shared with the addon's turns, which hand over what is here, too. */
@@ -39,11 +35,6 @@ export class UringSubmission {
 
   get isFull(): boolean {
     return this.control[TO_SUBMIT] >= this.ring.submissions;
-  }
-
-  /** Whether the addon enters again when its call back returns. */
-  set turnGoesOn(value: boolean) {
-    this.control[GO_ON] = value ? 1 : 0;
   }
 
   /**
@@ -103,7 +94,7 @@ export class UringSubmission {
 }
 
 function isSound(entered: number): boolean {
-  if (entered >= 0 || entered === EINTR) return true;
+  if (entered >= 0 || entered === EINTR || entered === ETIME) return true;
   if (entered === EAGAIN || entered === EBUSY) return false;
   throw new SystemCallError('io_uring_enter', -entered);
 }

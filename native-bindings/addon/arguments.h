@@ -8,7 +8,7 @@
 #include <stdint.h>
 
 /* Most arguments any function here takes. */
-#define ARGUMENTS_MAX 5
+#define ARGUMENTS_MAX 6
 
 /* Reads exactly `count` arguments; throws a TypeError and returns false where there are fewer. */
 bool take_arguments(napi_env env, napi_callback_info info, size_t count, napi_value *values);

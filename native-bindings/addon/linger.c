@@ -3,9 +3,8 @@
  *
  * One io_uring_enter then hands a batch over, sleeps, and brings the next completions: no eventfd
  * and no epoll in between. It happens in turns, in libuv's prepare phase; between two turns libuv
- * looks at its own files without sleeping. There is no time-out here, because arming one for each
- * wait costs several microseconds on a virtual machine: an entry of the ring (a timer, a poll of
- * libuv's epoll file) must end each sleep that has gone on for long enough.
+ * looks at its own files without sleeping. A sleep is bounded by its own time-out, which is never
+ * later than libuv's next timer; and there is none unless libuv's epoll file is polled in the ring.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -18,16 +17,12 @@
 #include "arguments.h"
 #include "callback.h"
 
-/* Words shared with native-bindings/uring-linger.ts. */
-enum {
-  /* Entries to hand over: JS adds, a turn subtracts what the kernel took. */
-  TO_SUBMIT,
-  /* What io_uring_enter returned, or minus its errno. */
-  ENTERED,
-  /* Set by JS: enter again, unless the turn has lasted long enough. */
-  GO_ON,
-  CONTROL_WORDS
-};
+/* Words shared with JS: native-bindings/uring-control.ts says what each is. */
+enum { TO_SUBMIT, ENTERED, BACKEND_ARMED, QUIET, HEARD, CONTROL_WORDS };
+
+#define NS_PER_US 1000ULL
+#define NS_PER_MS 1000000ULL
+#define NS_PER_S 1000000000ULL
 
 /* Lives until libuv has closed both handles and JS has dropped its object. */
 typedef struct {
@@ -37,7 +32,9 @@ typedef struct {
   napi_async_cleanup_hook_handle cleanup;
   napi_ref control_memory;
   volatile int32_t *control;
-  uint64_t turn_ns;
+  uint64_t turn_ns, linger_ns;
+  /* When it has been quiet for long enough, by uv_hrtime. */
+  uint64_t quiet_at;
   callback on_entered;
   int ring_fd;
   unsigned enter_flags;
@@ -65,27 +62,47 @@ static void on_no_sleep(uv_idle_t *handle) {
   (void)handle;
 }
 
-static void enter(linger *self, bool may_sleep) {
+/* Hands over what there is and waits for a completion, for at most `wait_ns`. */
+static void enter(linger *self, uint64_t wait_ns) {
   volatile int32_t *control = self->control;
-  long result = syscall(__NR_io_uring_enter, self->ring_fd, control[TO_SUBMIT], may_sleep ? 1 : 0,
-                        self->enter_flags | IORING_ENTER_GETEVENTS, NULL, 0);
+  unsigned flags = self->enter_flags | IORING_ENTER_GETEVENTS | IORING_ENTER_EXT_ARG;
+  struct __kernel_timespec time_out = {.tv_sec = wait_ns / NS_PER_S, .tv_nsec = wait_ns % NS_PER_S};
+  struct io_uring_getevents_arg argument = {.ts = (uintptr_t)&time_out};
+  long result = syscall(__NR_io_uring_enter, self->ring_fd, control[TO_SUBMIT], wait_ns > 0 ? 1 : 0,
+                        flags, &argument, sizeof argument);
   control[ENTERED] = result == -1 ? -errno : (int32_t)result;
   if (result > 0) control[TO_SUBMIT] -= (int32_t)result;
 }
 
+/* How long the next sleep may last, if libuv's next timer is due in `timer_ms` (below 0: none is). */
+static uint64_t wait_limit(linger *self, uint64_t now, int timer_ms) {
+  if (!self->control[BACKEND_ARMED] || now >= self->quiet_at) return 0;
+  uint64_t until_quiet = self->quiet_at - now;
+  uint64_t until_timer = timer_ms < 0 ? UINT64_MAX : (uint64_t)timer_ms * NS_PER_MS;
+  return until_timer < until_quiet ? until_timer : until_quiet;
+}
+
 static void on_turn(uv_prepare_t *handle) {
   linger *self = handle->data;
-  uint64_t end = uv_hrtime() + self->turn_ns;
-  bool may_sleep;
+  volatile int32_t *control = self->control;
+  uint64_t now = uv_hrtime(), end = now + self->turn_ns;
+  int timer_ms;
   uv_idle_stop(&self->no_sleep);
   do {
-    /* setImmediate, and handles being closed, want libuv's loop to go on now. */
-    may_sleep = uv_backend_timeout(handle->loop) != 0;
-    enter(self, may_sleep);
-    self->control[GO_ON] = 0;
+    uv_update_time(handle->loop);
+    /*
+     * 0 also where setImmediate, handles being closed, or files that libuv has not put into its
+     * epoll file yet, want its loop to go on now.
+     */
+    timer_ms = uv_backend_timeout(handle->loop);
+    enter(self, wait_limit(self, now, timer_ms));
+    control[QUIET] = uv_hrtime() >= self->quiet_at;
     callback_call(&self->on_entered);
-  } while (self->running && may_sleep && self->control[GO_ON] && uv_hrtime() < end);
-  if (self->running) uv_idle_start(&self->no_sleep, on_no_sleep);
+    if (!self->running) return;
+    now = uv_hrtime();
+    if (control[HEARD]) self->quiet_at = now + self->linger_ns;
+  } while (timer_ms != 0 && control[BACKEND_ARMED] && now < end);
+  uv_idle_start(&self->no_sleep, on_no_sleep);
 }
 
 static void stop(linger *self) {
@@ -115,17 +132,17 @@ static void on_dropped(napi_env env, void *data, void *hint) {
   release(data);
 }
 
-/* lingerNew(ringFd, enterFlags, control, turnUs, onEntered) */
+/* lingerNew(ringFd, enterFlags, control, lingerUs, turnUs, onEntered) */
 static napi_value linger_new(napi_env env, napi_callback_info info) {
-  napi_value values[5], object;
+  napi_value values[6], object;
   int32_t ring_fd;
-  uint32_t enter_flags, turn_us;
+  uint32_t enter_flags, linger_us, turn_us;
   void *control;
   size_t length;
   uv_loop_t *loop;
-  if (!take_arguments(env, info, 5, values) || !to_int(env, values[0], &ring_fd) ||
+  if (!take_arguments(env, info, 6, values) || !to_int(env, values[0], &ring_fd) ||
       !to_unsigned(env, values[1], &enter_flags) || !to_bytes(env, values[2], &control, &length) ||
-      !to_unsigned(env, values[3], &turn_us))
+      !to_unsigned(env, values[3], &linger_us) || !to_unsigned(env, values[4], &turn_us))
     return NULL;
   if (length != CONTROL_WORDS * sizeof(int32_t)) return number(env, -EINVAL);
   linger *self = calloc(1, sizeof *self);
@@ -133,14 +150,15 @@ static napi_value linger_new(napi_env env, napi_callback_info info) {
     free(self);
     return number(env, -ENOMEM);
   }
-  if (!callback_keep(env, values[4], "tapdisk-linger", &self->on_entered)) {
+  if (!callback_keep(env, values[5], "tapdisk-linger", &self->on_entered)) {
     free(self);
     return NULL;
   }
   self->ring_fd = ring_fd;
   self->enter_flags = enter_flags;
   self->control = control;
-  self->turn_ns = (uint64_t)turn_us * 1000;
+  self->linger_ns = linger_us * NS_PER_US;
+  self->turn_ns = turn_us * NS_PER_US;
   self->owners = 3;
   uv_prepare_init(loop, &self->turn);
   uv_idle_init(loop, &self->no_sleep);
@@ -173,6 +191,7 @@ static napi_value linger_start(napi_env env, napi_callback_info info) {
   linger *self = to_linger(env, info);
   if (self == NULL || self->closed) return NULL;
   self->running = true;
+  self->quiet_at = uv_hrtime() + self->linger_ns;
   uv_prepare_start(&self->turn, on_turn);
   return NULL;
 }

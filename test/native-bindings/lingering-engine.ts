@@ -29,8 +29,8 @@ export class LingeringEngine {
           this.eventfdWakeUps++;
           return addon.drainEventfd(fd);
         },
-        lingerNew: (fd, flags, control, turnUs, onEntered) =>
-          addon.lingerNew(fd, flags, control, turnUs, () => {
+        lingerNew: (fd, flags, control, lingerUs, turnUs, onEntered) =>
+          addon.lingerNew(fd, flags, control, lingerUs, turnUs, () => {
             this.turns++;
             onEntered();
           }),

@@ -2,9 +2,12 @@
 import * as fs from 'node:fs';
 import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
+import type { Addon } from '../../native-bindings/addon';
 import { readNow, writeNow } from '../../native-bindings/doorbell-io';
+import { URING_SUBMISSIONS } from '../../native-bindings/limits';
 import * as posix from '../../native-bindings/posix';
 import { watchReadable, type Watch } from '../../native-bindings/readiness';
+import { BACKEND_ARMED, ENTERED } from '../../native-bindings/uring-control';
 import { describeReadiness } from './readiness-contract';
 import { FOR_EVER_US, LingeringEngine } from './lingering-engine';
 import { requireAddon } from './require-addon';
@@ -12,9 +15,11 @@ import { temporaryDirectory } from './temporary-directory';
 import { thrownBy } from './thrown-by';
 
 const EAGAIN = -11;
+const NO_FILE = -1;
 const BYTE = new Uint8Array([1]);
 const ADDON = join(__dirname, '../../native-bindings/addon/build/Release/tapdisk_native.node');
 
+const addon = requireAddon();
 const directory = temporaryDirectory();
 const cleanUps: (() => void)[] = [];
 afterEach(() => {
@@ -63,6 +68,24 @@ class Doorbell {
     writeNow(this.fd, BYTE);
     return heard;
   }
+}
+
+/** Turns that a test makes instead of the addon. */
+class TurnsByHand {
+  control: Int32Array = new Int32Array(0);
+  onEntered = (): void => undefined;
+  starts = 0;
+  stops = 0;
+  readonly overrides: Partial<Addon> = {
+    lingerNew: (_fd, _flags, words, _lingerUs, _turnUs, entered) => {
+      this.control = new Int32Array(words.buffer);
+      this.onEntered = entered;
+      return {} as never;
+    },
+    lingerStart: () => this.starts++,
+    lingerStop: () => this.stops++,
+    lingerClose: () => undefined,
+  };
 }
 
 function turnOfLoop(): Promise<void> {
@@ -164,7 +187,6 @@ test('when nothing comes it ends, and then nothing runs until the next ring', as
 
 test('a ring while an engine leaves is heard', async () => {
   let atLeaving = (): void => undefined;
-  const addon = requireAddon();
   const made = lingering(1000, {
     lingerStop: (linger) => {
       addon.lingerStop(linger);
@@ -219,32 +241,130 @@ test('nobody lingers while a character device is watched', async () => {
   await until(() => made.isLingering);
 });
 
-test('a kernel that is short of memory ends it, and what it did not take is offered again', async () => {
-  let onEntered = (): void => undefined;
-  let stops = 0;
-  let control: Int32Array = new Int32Array(0);
+/** So long that whatever is due by the clock is due. */
+function spin(): void {
+  const untilMs = performance.now() + 5;
+  while (performance.now() < untilMs);
+}
+
+test.each(['a call back of libuv', 'a promise of a doorbell'])(
+  "%s that takes all completions leaves libuv's files their turn",
+  async (who) => {
+    const made = lingering(FOR_EVER_US);
+    let atRing = (): void => undefined;
+    const bell = new Doorbell(`taken-by ${who}`, made, () => atRing());
+    await bell.ring();
+    const ready = fifo(`ready-beside ${who}`);
+    await turnOfLoop();
+    await new Promise<void>((resolve) => {
+      const watch = watchReadable(ready, resolve);
+      cleanUps.push(() => watch.stop());
+      // One of libuv's files is ready, the kernel has said so in the ring, and nobody was told.
+      const takeAll = (): void => {
+        writeNow(ready, BYTE);
+        spin();
+        made.engine.poll();
+      };
+      if (who === 'a promise of a doorbell') {
+        atRing = () => void Promise.resolve().then(takeAll);
+        void bell.ring();
+      } else {
+        const first = fifo('first');
+        const once = watchReadable(first, () => {
+          once.stop();
+          takeAll();
+        });
+        writeNow(first, BYTE);
+      }
+    });
+    expect(made.isLingering).toBe(true);
+  },
+);
+
+test("where libuv's epoll file cannot be polled nobody lingers, and all are served", async () => {
+  const made = lingering(FOR_EVER_US, { backendFd: () => NO_FILE });
+  const bell = new Doorbell('refused', made);
+  for (let round = 0; round < 20; round++) await bell.ring();
+  await until(() => !made.isLingering);
+  const { turns } = made;
+  await bell.ring();
+  await toldOf(fifo('other-than-refused'));
+  expect([made.isLingering, made.turns]).toEqual([false, turns]);
+});
+
+test('doorbells that come and go while an engine lingers are all heard', async () => {
+  const made = lingering(FOR_EVER_US);
+  const stays = new Doorbell('stays', made);
+  await stays.ring();
+  for (let round = 0; round < 10; round++) {
+    const bells = Array.from({ length: 60 }, (_, at) => new Doorbell(`${round}-${at}`, made));
+    await Promise.all(bells.map((bell) => bell.ring()));
+    for (const bell of bells) bell.watch.stop();
+    await toldOf(fifo(`round-${round}`));
+    await stays.ring();
+  }
+  expect(made.isLingering).toBe(true);
+});
+
+test('whoever takes the completion of the poll, it counts as not armed until libuv had its turn', async () => {
+  const turns = new TurnsByHand();
+  const made = lingering(FOR_EVER_US, turns.overrides);
+  const bell = new Doorbell('by hand', made);
+  await bell.ring();
+  turns.onEntered();
+  made.engine.poll();
+  expect(turns.control[BACKEND_ARMED]).toBe(1);
+  await toldOf(fifo('ready by hand'));
+  made.engine.poll();
+  expect(turns.control[BACKEND_ARMED]).toBe(0);
+  turns.onEntered();
+  expect(turns.control[BACKEND_ARMED]).toBe(1);
+});
+
+test('a submission ring without room for the poll is no reason to sleep', async () => {
+  const turns = new TurnsByHand();
+  let isShort = false;
   const made = lingering(FOR_EVER_US, {
-    lingerNew: (_fd, _flags, words, _turnUs, entered) => {
-      control = new Int32Array(words.buffer);
-      onEntered = entered;
-      return {} as never;
-    },
-    lingerStart: () => undefined,
-    lingerStop: () => stops++,
-    lingerClose: () => undefined,
+    ...turns.overrides,
+    ringEnter: (fd, toSubmit, minComplete, flags) =>
+      isShort && toSubmit > 0 ? EAGAIN : addon.ringEnter(fd, toSubmit, minComplete, flags),
   });
+  const bell = new Doorbell('full', made);
+  await bell.ring();
+  const fd = fs.openSync(join(directory, 'file'), 'w+');
+  cleanUps.push(() => fs.closeSync(fd));
+  isShort = true;
+  const memory = { bytes: Buffer.alloc(8), address: 0 };
+  for (let token = 0; token < URING_SUBMISSIONS; token++) {
+    made.engine.read(fd, memory, 0, 8, 0, token);
+  }
+  made.engine.submit();
+  turns.onEntered();
+  expect(turns.control[BACKEND_ARMED]).toBe(0);
+  isShort = false;
+  while (made.results.size < URING_SUBMISSIONS) {
+    await turnOfLoop();
+    made.engine.poll();
+  }
+  turns.onEntered();
+  expect(turns.control[BACKEND_ARMED]).toBe(1);
+});
+
+test('a kernel that is short of memory ends it, and what it did not take is offered again', async () => {
+  const turns = new TurnsByHand();
+  const made = lingering(FOR_EVER_US, turns.overrides);
   const bell = new Doorbell('short', made);
   await bell.ring();
-  expect(made.isLingering).toBe(true);
+  expect(turns.starts).toBe(1);
   const fd = fs.openSync(join(directory, 'file'), 'w+');
   cleanUps.push(() => fs.closeSync(fd));
   made.engine.read(fd, { bytes: Buffer.alloc(8), address: 0 }, 0, 8, 0, 77);
   made.engine.submit();
   expect(made.results.size).toBe(0);
   // As a turn of the addon leaves it when io_uring_enter fails.
-  control[1] = EAGAIN;
-  onEntered();
-  expect(stops).toBe(1);
+  turns.control[ENTERED] = EAGAIN;
+  turns.onEntered();
+  expect(turns.stops).toBe(1);
   await until(() => made.results.get(77) === 0);
 });
 
