@@ -45,7 +45,7 @@ const pathOf = (room) => (room === 'native' ? '^native-bindings/' : `^lib/${room
 
 /** lib/volume and lib/vbd see of these rooms only what needs no device, network or FFI. */
 const interfacesOnly = {
-  store: '^lib/store/(chunk-io|chunk-store|io-queue|limits|memory-area)\\.ts$',
+  store: '^lib/store/(chunk-io|chunk-store|fenced-store|io-queue|limits|memory-area)\\.ts$',
   coordination: '^lib/coordination/(coordination|volume-record)\\.ts$',
 };
 

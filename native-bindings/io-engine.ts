@@ -33,6 +33,9 @@ export interface IoEngine {
   /** Operations queued or begun whose end was not yet told. */
   readonly inFlight: number;
 
+  /** Operations that are begun at `submit`; those beyond wait in the engine for earlier ones. */
+  readonly begunMax: number;
+
   read(
     fd: number,
     memory: EngineMemory,

@@ -16,6 +16,7 @@ type Callback = (error: NodeJS.ErrnoException | null, bytes?: number) => void;
 export class ThreadEngine implements IoEngine {
   readonly kind = 'threads';
   readonly piecesMax = 1;
+  readonly begunMax = THREAD_OPERATIONS_MAX;
   readonly takesPieces = false;
 
   private readonly operations = new OperationTable();

@@ -3,7 +3,12 @@ import { closeSync } from 'node:fs';
 import { assert } from '../lib/assert';
 import type { Addon, AddonWatch } from './addon';
 import type { EngineMemory, IoBatchEnd, IoDone, IoEngine } from './io-engine';
-import { LINGER_SUBMIT_AT_ONCE, URING_PIECES_MAX, URING_RETRY_MS } from './limits';
+import {
+  LINGER_SUBMIT_AT_ONCE,
+  URING_COMPLETIONS,
+  URING_PIECES_MAX,
+  URING_RETRY_MS,
+} from './limits';
 import { lingerGate } from './linger-gate';
 import { DATASYNC, OperationTable, PUNCH, READ, WRITE } from './operation-table';
 import { FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE } from './posix';
@@ -25,6 +30,7 @@ export class UringEngine implements IoEngine {
   readonly kind = 'io_uring';
   readonly reason = null;
   readonly piecesMax = URING_PIECES_MAX;
+  readonly begunMax = URING_COMPLETIONS;
 
   private readonly operations = new OperationTable();
   private readonly registered: UringMemory;

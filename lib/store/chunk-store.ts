@@ -1,5 +1,6 @@
 /** What every chunk store does; the kinds (dir, null, memory, later etcd and rados) implement it. */
 import type { Watch, WatchOptions } from '../../native-bindings/watch';
+import type { Fence } from '../fence';
 import type { ChunkIo } from './chunk-io';
 import type { MemoryArea } from './memory-area';
 
@@ -38,6 +39,13 @@ export interface ChunkStore {
 
   /** Hands every queued transfer over. */
   kick(): void;
+
+  /**
+   * From now on the fence is asked before anything goes on by itself that was handed over earlier: a
+   * retry, the rest of a short transfer, what waited for its turn. What waits goes on at the next
+   * `kick`. Called before the first transfer; missing where a store does nothing of the kind.
+   */
+  fenceRetries?(fence: Fence): void;
 
   /**
    * Calls back when everything that was done before this call survives a power cut. May be called

@@ -25,3 +25,9 @@ export const INTERRUPTION_RETRY_MS = 10;
 
 /** Zeros written at once where the file system cannot punch holes. */
 export const ZERO_PIECE_BYTES = 1 << 20;
+
+/**
+ * Longest that the settling or deletion of a layer waits for the right to the volume to be confirmed;
+ * then it is refused (VOLUME_STALLED). Transfers wait for as long as it takes.
+ */
+export const FENCE_WAIT_MS = 30_000;

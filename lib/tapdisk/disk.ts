@@ -11,6 +11,7 @@ import type {
 import type { Log } from '../control/log';
 import type { Frontend } from '../frontend/frontend';
 import { SECTOR_BYTES } from '../sector';
+import { logFence } from './log-fence';
 import { openFrontend } from './open-frontend';
 import { ServedVolume } from './served-volume';
 
@@ -40,10 +41,14 @@ export class Disk {
 
   /** As ServedVolume.open. */
   static async open(options: OpenDisk): Promise<Disk> {
-    const { cookie, log } = options;
+    const { cookie, log, path } = options;
+    const fenceObserver = logFence(log, path);
     const onRecordingEnded = (reason: TapdiskError): void =>
       log.warn({ cookie, code: reason.code }, reason.message);
-    return new Disk(options, await ServedVolume.open({ ...options, onRecordingEnded }));
+    return new Disk(
+      options,
+      await ServedVolume.open({ ...options, onRecordingEnded, fenceObserver }),
+    );
   }
 
   get image(): OpenedImage {

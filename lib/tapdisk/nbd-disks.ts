@@ -7,10 +7,12 @@ import type {
   RecordedTrace,
 } from '../control/disk-host';
 import { TapdiskError } from '../errors';
+import type { Log } from '../control/log';
 import type { NbdExport } from '../frontend/nbd/export';
 import { exportUri } from '../frontend/nbd/listen-address';
 import { NbdServer, type NbdServerOptions } from '../frontend/nbd/nbd-server';
 import type { ListenAddress } from '../frontend/nbd/listen-address';
+import { logFence } from './log-fence';
 import { ServedVolume } from './served-volume';
 
 export interface OpenNbdDisks {
@@ -20,6 +22,7 @@ export interface OpenNbdDisks {
   readonly env?: Readonly<Record<string, string | undefined>>;
   readonly addresses: readonly ListenAddress[];
   readonly server: Omit<NbdServerOptions, 'exports'>;
+  readonly log: Log;
   /** The last volume was detached. */
   readonly onUnused: () => void;
 }
@@ -121,12 +124,13 @@ export class NbdDisks implements DiskAdmin {
   }
 
   private async openVolumes(): Promise<void> {
-    const { volumes, readOnly, env, addresses, server } = this.options;
+    const { volumes, readOnly, env, addresses, server, log } = this.options;
     for (const [cookie, path] of volumes.entries()) {
       if (volumes.indexOf(path) !== cookie) {
         throw new TapdiskError('VOLUME_TWICE_INVALID', `${path} is named twice; name it once`);
       }
-      const setting = { path, readOnly, ...(env !== undefined && { env }) };
+      const fenceObserver = logFence(log, path);
+      const setting = { path, readOnly, fenceObserver, ...(env !== undefined && { env }) };
       this.disks.set(cookie, await ServedVolume.open(setting));
     }
     const exports = [...this.disks.values()].map(exportOf);

@@ -5,6 +5,7 @@ import { parseVolumeAddress } from '../pool/address';
 import { openPool } from '../pool/open-pool';
 import type { StoreEngine } from '../store/chunk-store';
 import { TraceRecorder } from '../trace/recorder';
+import type { FenceObserver } from '../vbd/fence-watch';
 import { Vbd } from '../vbd/vbd';
 import { Volume } from '../volume/volume';
 import { allocatePages } from './allocate-pages';
@@ -17,6 +18,8 @@ export interface ServeVolume {
   readonly env?: Readonly<Record<string, string | undefined>>;
   /** A recording ended by itself: its disk was full or too slow. */
   readonly onRecordingEnded?: (reason: TapdiskError) => void;
+  /** Hears of stalls and of the volume's loss, where others can take it. */
+  readonly fenceObserver?: FenceObserver;
 }
 
 export class ServedVolume {
@@ -42,6 +45,7 @@ export class ServedVolume {
     readOnly,
     env,
     onRecordingEnded = () => {},
+    fenceObserver,
   }: ServeVolume): Promise<ServedVolume> {
     const address = parseVolumeAddress(path);
     const pool = await openPool(address.pool, env === undefined ? {} : { env });
@@ -58,6 +62,7 @@ export class ServedVolume {
         const closePool = (): Promise<void> => pool.close();
         const engine = store.engine ?? null;
         const vbd = new Vbd(volume);
+        if (vbd.fence !== null && fenceObserver !== undefined) vbd.fence.observer = fenceObserver;
         return new ServedVolume(path, volume, vbd, engine, closePool, onRecordingEnded);
       } catch (error) {
         await attachment.release();
@@ -90,6 +95,7 @@ export class ServedVolume {
         ...this.volume.counters,
       },
       ring,
+      fence: this.vbd.fence?.statistics() ?? null,
       store: this.volume.describeStore(),
       memoryBytes: process.memoryUsage.rss(),
       cpuUs: process.cpuUsage(),

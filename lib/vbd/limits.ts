@@ -11,3 +11,9 @@ export const DRAIN_TIMEOUT_MS = 30_000;
 
 /** Latency classes: class n counts latencies below 2^n µs; the last takes all above. */
 export const LATENCY_CLASSES = 32;
+
+/**
+ * How often the right to a volume is looked at while no request asks for it: so late may a stall be
+ * told in the log that no request meets. At most so late do requests go on where nobody told of it.
+ */
+export const FENCE_LOOK_MS = 250;

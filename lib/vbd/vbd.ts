@@ -1,6 +1,7 @@
 /** One virtual block device: the life of each request, from submit to its one answer. */
 import { assert } from '../assert';
 import { TapdiskError } from '../errors';
+import { FENCE_LOST, FENCE_OPEN, FENCE_WAITING } from '../fence';
 import type { ChunkIo, ChunkIoOwner } from '../store/chunk-io';
 import { DISCARD_GRANULARITY_BYTES } from '../volume/limits';
 import type { Volume } from '../volume/volume';
@@ -9,6 +10,7 @@ import type { BlockAllocation } from './block-allocation';
 import type { BlockDevice } from './block-device';
 import { carriesData, checkRequest } from './check-request';
 import { RangeDiscard } from './discard';
+import { FenceWatch } from './fence-watch';
 import { DRAIN_TIMEOUT_MS, REQUESTS_MAX, TRANSFERS_MAX } from './limits';
 import type { RequestObserver } from './observer';
 import {
@@ -31,11 +33,17 @@ import { TransferPool } from './transfer-pool';
 const US_PER_MS = 1000;
 /** errno of a request that was refused before any byte moved. */
 const EINVAL = 22;
+/** errno of every request of a volume that another has taken over. */
+const EIO = 5;
 
 /**
  * Order: requests run side by side, as on any disk with a queue. A FLUSH covers what was
  * acknowledged before it. A BARRIER waits for all before it, holds all after it, and is on disk
  * when it is acknowledged.
+ *
+ * Where others can take the volume, its fence is asked once for each batch of answers, when the
+ * completions are there and before any is told. While it waits no answer leaves and no request
+ * starts; when it opens all go on in their order; when the volume is lost all of them fail.
  */
 export class Vbd implements BlockDevice, BlockAllocation, ChunkIoOwner {
   readonly discardGranularityBytes = DISCARD_GRANULARITY_BYTES;
@@ -47,6 +55,8 @@ export class Vbd implements BlockDevice, BlockAllocation, ChunkIoOwner {
    * users take a completed write for a durable one.
    */
   writeThrough = false;
+  /** Null where the volume cannot be lost. */
+  readonly fence: FenceWatch | null;
 
   private readonly requests = new RequestPool(REQUESTS_MAX);
   private readonly transfers = new TransferPool(TRANSFERS_MAX);
@@ -54,6 +64,8 @@ export class Vbd implements BlockDevice, BlockAllocation, ChunkIoOwner {
   private readonly held = new RequestQueue();
   /** Refused by the checks: ended at the next kick, since `submit` ends none. */
   private readonly refused = new RequestQueue();
+  /** Carried out, not answered: only where there is a fence. */
+  private readonly unanswered = new RequestQueue();
   private readonly sourcesToTell: RequestSource[] = [];
   private startedCount = 0;
   private barrierInFlight: VbdRequest | null = null;
@@ -68,6 +80,8 @@ export class Vbd implements BlockDevice, BlockAllocation, ChunkIoOwner {
 
   constructor(private readonly volume: Volume) {
     volume.onBatchEnd = () => this.batchEnded();
+    const { fence } = volume;
+    this.fence = fence === null ? null : new FenceWatch(fence, () => this.fenceChanged());
   }
 
   get sectors(): number {
@@ -114,7 +128,10 @@ export class Vbd implements BlockDevice, BlockAllocation, ChunkIoOwner {
     request.status = STATUS_OKAY;
     request.errno = 0;
     this.observer?.requestStarted(request);
-    if (this.mustRefuse(request)) {
+    if (this.isLost) {
+      request.errno = EIO;
+      this.refused.push(request);
+    } else if (this.mustRefuse(request)) {
       request.errno = EINVAL;
       this.refused.push(request);
     } else if (this.held.first !== null || !this.canStart(request)) {
@@ -160,6 +177,7 @@ export class Vbd implements BlockDevice, BlockAllocation, ChunkIoOwner {
     await this.idle();
     this.isClosed = true;
     await this.volume.close();
+    this.fence?.close();
   }
 
   chunkIoDone(io: ChunkIo): void {
@@ -180,6 +198,10 @@ export class Vbd implements BlockDevice, BlockAllocation, ChunkIoOwner {
     return found < 0 ? end : Math.max(from, found * sectorsPerChunk);
   }
 
+  private get isLost(): boolean {
+    return this.fence !== null && this.fence.seen === FENCE_LOST;
+  }
+
   private mustRefuse(request: VbdRequest): boolean {
     const { sectors, readOnly } = this.volume;
     if (checkRequest(request, sectors, readOnly) !== STATUS_OKAY) return true;
@@ -193,6 +215,7 @@ export class Vbd implements BlockDevice, BlockAllocation, ChunkIoOwner {
 
   private canStart(request: VbdRequest): boolean {
     if (this.isPaused || this.barrierInFlight !== null) return false;
+    if (this.fence !== null && this.fence.seen === FENCE_WAITING) return false;
     if (request.operation === REQUEST_BARRIER) return this.startedCount === 0;
     if (request.operation > REQUEST_FLUSH || request.runCount === 0) return true;
     return this.transfersNeeded(request) <= this.transfers.available - this.reservedTransfers;
@@ -249,6 +272,11 @@ export class Vbd implements BlockDevice, BlockAllocation, ChunkIoOwner {
   };
 
   private readonly finish = (request: VbdRequest): void => {
+    if (this.fence === null) this.answer(request);
+    else this.unanswered.push(request);
+  };
+
+  private answer(request: VbdRequest): void {
     request.status = request.errno === 0 ? STATUS_OKAY : STATUS_ERROR;
     // Whole microseconds: a fraction would be a number that is allocated.
     const latencyUs = Math.round(this.clockUs() - request.startedAtUs);
@@ -260,7 +288,7 @@ export class Vbd implements BlockDevice, BlockAllocation, ChunkIoOwner {
     const { source } = request;
     if (!this.sourcesToTell.includes(source)) this.sourcesToTell.push(source);
     source.requestDone(request);
-  };
+  }
 
   private dataDone(request: VbdRequest): void {
     if (request.errno === 0 && this.mustFlushAfter(request)) this.flushThen(request, this.finish);
@@ -303,6 +331,7 @@ export class Vbd implements BlockDevice, BlockAllocation, ChunkIoOwner {
 
   private endBatch(): void {
     this.isEndingBatch = true;
+    if (this.fence !== null) this.answerFenced(this.fence);
     if (this.held.first !== null) this.startHeld();
     for (let left = this.sourcesToTell.length; left > 0; left--) {
       this.sourcesToTell.shift()?.batchDone();
@@ -313,6 +342,29 @@ export class Vbd implements BlockDevice, BlockAllocation, ChunkIoOwner {
     if (this.whenIdle.length > 0 && this.isIdle()) {
       for (const resolve of this.whenIdle.splice(0)) resolve();
     }
+  }
+
+  /** Answers what the fence lets pass; of a volume that is lost also what was never started. */
+  private answerFenced(fence: FenceWatch): void {
+    const { unanswered, held } = this;
+    if (unanswered.first === null && held.first === null) return;
+    const state = fence.look();
+    if (state === FENCE_WAITING) return;
+    if (state === FENCE_LOST) {
+      for (let r = held.shift(); r !== null; r = held.shift()) {
+        this.startedCount++;
+        unanswered.push(r);
+      }
+    }
+    for (let r = unanswered.shift(); r !== null; r = unanswered.shift()) {
+      if (state === FENCE_LOST) r.errno = EIO;
+      this.answer(r);
+    }
+  }
+
+  private fenceChanged(): void {
+    this.volume.kick();
+    this.batchEnded();
   }
 
   /**
@@ -332,7 +384,7 @@ export class Vbd implements BlockDevice, BlockAllocation, ChunkIoOwner {
         reject(
           new TapdiskError(
             'DRAIN_TIMEOUT',
-            `${this.startedCount} requests are still in flight after ${DRAIN_TIMEOUT_MS / 1000} s; see what holds the store, then try again`,
+            `${this.startedCount} requests are still in flight after ${DRAIN_TIMEOUT_MS / 1000} s; ${this.whatHolds()}, then try again`,
             { transient: true },
           ),
         );
@@ -343,5 +395,10 @@ export class Vbd implements BlockDevice, BlockAllocation, ChunkIoOwner {
       };
       this.whenIdle.push(idle);
     });
+  }
+
+  private whatHolds(): string {
+    if (this.fence === null || this.fence.look() === FENCE_OPEN) return 'see what holds the store';
+    return 'the right to the volume is not confirmed, so see that the cluster is reached';
   }
 }

@@ -11,3 +11,9 @@ export const ZERO_WRITE_BYTES = 1 << 20;
 
 /** Smallest discard that gives space back: the usual block of a file system. */
 export const DISCARD_GRANULARITY_BYTES = 4096;
+
+/**
+ * Longest that the last flush before a close may take where others can take the volume over; then
+ * the close is refused (VOLUME_STALLED) and may be tried again.
+ */
+export const LAST_FLUSH_WAIT_MS = 30_000;

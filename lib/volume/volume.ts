@@ -9,15 +9,18 @@ import { assert } from '../assert';
 import type { Attachment, MapEntry } from '../coordination/coordination';
 import type { VolumeRecord } from '../coordination/volume-record';
 import { TapdiskError } from '../errors';
+import { type Fence, FENCE_LOST } from '../fence';
 import { SECTOR_BYTES } from '../sector';
 import { CHUNK_READ, type ChunkIo, type ChunkIoOwner } from '../store/chunk-io';
 import type { ChunkStore, ErrnoCallback } from '../store/chunk-store';
+import { FencedStore } from '../store/fenced-store';
 import { IoQueue } from '../store/io-queue';
 import { heapArea, type MemoryArea } from '../store/memory-area';
 import { SyncGate } from '../sync-gate';
 import { ChunkMap } from './chunk-map';
 import { ChunkTransition } from './chunk-transition';
 import { CopyUp } from './copy-up';
+import { LAST_FLUSH_WAIT_MS } from './limits';
 import { MapCommitter } from './map-committer';
 
 export interface OpenVolume {
@@ -96,14 +99,20 @@ export class Volume implements ChunkIoOwner {
    * @throws TapdiskError of the coordination, or LAYER_NOT_SETTLED of the store
    */
   static async open(options: OpenVolume): Promise<Volume> {
-    const { attachment, store } = options;
-    const { record } = attachment;
+    const { attachment } = options;
+    const { record, fence } = attachment;
+    const store = fence === null ? options.store : new FencedStore(options.store, fence);
     assert(store.chunkBytes === record.chunkBytes, 'store and record agree on chunks');
     const map = new ChunkMap(Math.ceil(record.sizeBytes / record.chunkBytes));
     await attachment.map.load((index, entries) => map.load(index, entries));
     // The killed process acknowledged writes that no sync of this one would know of.
     if (attachment.uncleanBefore && !attachment.readOnly) await store.settleLayer(record.layer);
-    return new Volume(record, options.attachment, map, options);
+    return new Volume(record, attachment, map, { ...options, store });
+  }
+
+  /** Null where the volume cannot be lost. */
+  get fence(): Fence | null {
+    return this.attachment.fence;
   }
 
   /** Number of chunks that a layer owns. */
@@ -216,9 +225,11 @@ export class Volume implements ChunkIoOwner {
   }
 
   /**
-   * Flushes, then gives the volume back. No transfer may be in flight.
+   * Flushes, then gives the volume back. No transfer may be in flight. Of a volume that is lost
+   * nothing is flushed: it is another's.
    *
    * @throws TapdiskError LAST_FLUSH_FAILED; the volume then stays attached, as after a crash
+   * VOLUME_STALLED where it cannot be flushed until its right is confirmed; close it again then
    */
   async close(): Promise<void> {
     assert(this.transitions.size === 0, 'a volume is closed when idle');
@@ -336,12 +347,26 @@ export class Volume implements ChunkIoOwner {
   }
 
   private async flushBeforeClose(): Promise<void> {
+    const { fence } = this;
+    if (fence?.state() === FENCE_LOST) return;
     await new Promise<void>((resolve, reject) => {
+      const timer =
+        fence === null ? null : setTimeout(() => reject(this.stalled()), LAST_FLUSH_WAIT_MS);
       this.flush((errno) => {
-        if (errno === 0) resolve();
+        if (timer !== null) clearTimeout(timer);
+        if (errno === 0 || fence?.state() === FENCE_LOST) resolve();
         else reject(this.lastFlushFailed(errno));
       });
     });
+  }
+
+  private stalled(): TapdiskError {
+    return new TapdiskError(
+      'VOLUME_STALLED',
+      `volume ${this.record.name} could not be flushed within ${LAST_FLUSH_WAIT_MS / 1000} s, as ` +
+        `the right to it is not confirmed; see that the cluster is reached, then try again`,
+      { transient: true },
+    );
   }
 
   private lastFlushFailed(errno: number): TapdiskError {

@@ -3,6 +3,7 @@ import { execFile } from 'node:child_process';
 import { accessSync, constants, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
+import { silentLog } from '../../lib/control/log';
 import type { ListenAddress } from '../../lib/frontend/nbd/listen-address';
 import type { NbdServerOptions } from '../../lib/frontend/nbd/nbd-server';
 import { createPool } from '../../lib/pool/create-pool';
@@ -86,6 +87,7 @@ export async function serveVolumes(
       tls: options.tls ?? null,
       onConnectionFailed: (reason) => failures.push(reason.code),
     },
+    log: silentLog,
     onUnused: () => undefined,
   });
   return {

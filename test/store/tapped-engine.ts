@@ -98,6 +98,7 @@ export class Tap {
       get inFlight() {
         return inner.inFlight;
       },
+      begunMax: inner.begunMax,
       read: transfer('read'),
       write: transfer('write'),
       piecesMax: inner.piecesMax,

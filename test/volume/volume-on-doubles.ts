@@ -1,4 +1,5 @@
 /** A volume on doubles whose operations a test lets happen one by one. */
+import type { Fence } from '../../lib/fence';
 import { SECTOR_BYTES } from '../../lib/sector';
 import { CHUNK_READ, CHUNK_WRITE, ChunkIo, type ChunkOperation } from '../../lib/store/chunk-io';
 import { heapArea } from '../../lib/store/memory-area';
@@ -32,6 +33,7 @@ export class VolumeOnDoubles {
   readonly media: Media;
   volume!: Volume;
   attachment!: FakeAttachment;
+  store!: FakeStore;
   batches = 0;
   private readonly random = new Random(1);
 
@@ -40,7 +42,7 @@ export class VolumeOnDoubles {
   }
 
   static async open(
-    options: { media?: Media; layer?: number; uncleanBefore?: boolean } = {},
+    options: { media?: Media; layer?: number; uncleanBefore?: boolean; fence?: Fence } = {},
   ): Promise<VolumeOnDoubles> {
     const made = new VolumeOnDoubles(options.media ?? new Media());
     const doubles = {
@@ -53,9 +55,10 @@ export class VolumeOnDoubles {
     const layer = options.layer ?? 1;
     const record = recordOf({ sizeBytes: CHUNKS * CHUNK_BYTES, chunkBytes: CHUNK_BYTES, layer });
     const map = new FakeMap(doubles);
-    made.attachment = new FakeAttachment(record, map, options.uncleanBefore ?? false);
-    const store = new FakeStore(doubles);
-    made.volume = await Volume.open({ attachment: made.attachment, store });
+    const { uncleanBefore = false, fence = null } = options;
+    made.attachment = new FakeAttachment(record, map, uncleanBefore, fence);
+    made.store = new FakeStore(doubles);
+    made.volume = await Volume.open({ attachment: made.attachment, store: made.store });
     made.volume.onBatchEnd = () => made.batches++;
     return made;
   }

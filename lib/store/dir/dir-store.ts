@@ -11,6 +11,7 @@ import { constants as osConstants } from 'node:os';
 import { assert } from '../../assert';
 import { TapdiskError, errnoOf, sentenceOf } from '../../errors';
 import type { IoEngine } from '../../../native-bindings/io-engine';
+import type { Fence } from '../../fence';
 import { SyncGate } from '../../sync-gate';
 import type { ChunkIo } from '../chunk-io';
 import type { ChunkStore, ErrnoCallback } from '../chunk-store';
@@ -76,6 +77,10 @@ export class DirStore implements ChunkStore {
       this.transfers.tellEnded();
       this.onBatchEnd();
     }
+  }
+
+  fenceRetries(fence: Fence): void {
+    this.transfers.fenceRetries(fence);
   }
 
   sync(done: ErrnoCallback): void {
@@ -197,7 +202,7 @@ export class DirStore implements ChunkStore {
     const chunkStart = chunk * this.chunkBytes - file.extent * EXTENT_BYTES;
     const end = Math.min(offset + length, file.sizeBytes - chunkStart);
     const submit = (io: ChunkIo): void => {
-      this.transfers.submit(io);
+      this.transfers.submitLater(io);
       this.transfers.kick();
       if (this.transfers.anyEnded) setImmediate(() => this.kick());
     };

@@ -2,6 +2,7 @@
 import { constants as osConstants } from 'node:os';
 import { assert } from '../../assert';
 import { errnoOf } from '../../errors';
+import { type Fence, FENCE_LOST, FENCE_OPEN, type FenceState } from '../../fence';
 import type { IoEngine } from '../../../native-bindings/io-engine';
 import { CHUNK_READ, CHUNK_WRITE, type ChunkIo } from '../chunk-io';
 import type { ErrnoCallback } from '../chunk-store';
@@ -56,6 +57,10 @@ export class Transfers {
   private readonly waitingControls: Control[] = [];
   /** Ended without the engine: reads of holes, and what could not be started. */
   private readonly ended = new IoQueue();
+  private tokensMax = TRANSFERS_IN_FLIGHT_MAX;
+  private fence: Fence | null = null;
+  /** Something waits for the fence, and not for a token. */
+  private isHeld = false;
   private lastArea: MemoryArea | null = null;
   private lastAreaIsAligned = false;
 
@@ -76,12 +81,21 @@ export class Transfers {
   }
 
   get isIdle(): boolean {
-    return this.freeTokens.length === TRANSFERS_IN_FLIGHT_MAX && this.group.head === null;
+    return this.freeTokens.length === this.tokensMax && this.group.head === null && !this.isHeld;
   }
 
   /** Whether some have ended without the engine, and are to be told. */
   get anyEnded(): boolean {
     return !this.ended.isEmpty;
+  }
+
+  /** As ChunkStore.fenceRetries. */
+  fenceRetries(fence: Fence): void {
+    assert(this.isIdle, 'a store is fenced before its first transfer');
+    this.fence = fence;
+    // What waits in the engine would be begun without asking.
+    this.tokensMax = Math.min(this.tokensMax, this.engine.begunMax);
+    this.freeTokens.splice(0, this.freeTokens.length - this.tokensMax);
   }
 
   submit(io: ChunkIo): void {
@@ -97,8 +111,17 @@ export class Transfers {
     file.inFlight++;
   }
 
+  /** As `submit`, of a transfer whose turn has come long after it was asked for. */
+  submitLater(io: ChunkIo): void {
+    const state = this.fenceState();
+    if (state === FENCE_OPEN) return this.submit(io);
+    this.waiting.push(io);
+    this.hold(state);
+  }
+
   /** Hands everything over. */
   kick(): void {
+    if (this.isHeld) this.startWaiting();
     this.beginGroup();
     this.engine.submit();
   }
@@ -133,7 +156,7 @@ export class Transfers {
     if (io.next !== null) return this.groupCompleted(token, transfer, io, file, result);
     if (result === -EINVAL && transfer.isDirect) {
       transfer.isDirect = false;
-      return this.attempt(token, transfer, io, file);
+      return this.goOn(token, transfer, io, file);
     }
     let errno = result < 0 ? -result : 0;
     if (result >= 0) {
@@ -141,7 +164,7 @@ export class Transfers {
       if (transfer.doneBytes < io.length) {
         if (result > 0) {
           transfer.isDirect = false;
-          return this.attempt(token, transfer, io, file);
+          return this.goOn(token, transfer, io, file);
         }
         if (io.operation === CHUNK_READ) {
           const from = io.memoryOffset + transfer.doneBytes;
@@ -160,11 +183,33 @@ export class Transfers {
 
   /** At once where a signal can be the cause; what comes again is a shortage, and needs time. */
   private attemptAgain(token: number, transfer: Transfer, io: ChunkIo, file: ExtentFile): void {
-    if (transfer.interruptions === 1) return this.attempt(token, transfer, io, file);
+    if (transfer.interruptions === 1) return this.goOn(token, transfer, io, file);
     setTimeout(() => {
-      this.attempt(token, transfer, io, file);
+      this.goOn(token, transfer, io, file);
       this.handOver();
     }, INTERRUPTION_RETRY_MS);
+  }
+
+  /** Gives what is left to the engine again; held by the fence it begins anew when that opens. */
+  private goOn(token: number, transfer: Transfer, io: ChunkIo, file: ExtentFile): void {
+    const state = this.fenceState();
+    if (state === FENCE_OPEN) return this.attempt(token, transfer, io, file);
+    // Part of it may be there.
+    if (io.operation === CHUNK_WRITE) this.noteWritten(file, transfer);
+    file.inFlight--;
+    this.clear(token, transfer);
+    this.eachOf(io, (each) => this.waiting.push(each));
+    this.hold(state);
+  }
+
+  /** What waits does so until the next `kick`; that of a volume that is lost already has its end. */
+  private hold(state: FenceState): void {
+    this.isHeld = true;
+    if (state === FENCE_LOST) this.failWaiting();
+  }
+
+  private fenceState(): FenceState {
+    return this.fence === null ? FENCE_OPEN : this.fence.state();
   }
 
   /** The file that a transfer goes to; null where it has ended for want of one. */
@@ -297,6 +342,11 @@ export class Transfers {
   private beginSingly(token: number, transfer: Transfer, first: ChunkIo): void {
     if (transfer.file !== null) transfer.file.inFlight--;
     this.clear(token, transfer);
+    const state = this.fenceState();
+    if (state !== FENCE_OPEN) {
+      this.eachOf(first, (io) => this.waiting.push(io));
+      return this.hold(state);
+    }
     this.eachOf(first, (io) => {
       const own = this.freeTokens.pop();
       if (own === undefined) this.waiting.push(io);
@@ -357,6 +407,10 @@ export class Transfers {
 
   /** Syncs and punches first: however many transfers keep coming, they have their turn. */
   private startWaiting(): void {
+    const state = this.fenceState();
+    this.isHeld = state !== FENCE_OPEN;
+    if (state === FENCE_LOST) return this.failWaiting();
+    if (this.isHeld) return;
     for (let token = this.freeTokens.pop(); token !== undefined; token = this.freeTokens.pop()) {
       const control = this.waitingControls.length > 0 ? this.waitingControls.shift() : undefined;
       if (control !== undefined) {
@@ -370,6 +424,19 @@ export class Transfers {
       }
       // Where it ends at once, its token is free again and the next one takes it.
       this.begin(token, io);
+    }
+  }
+
+  /** Told at the next `tellEnded`; a control is answered here, which is never inside of its own call. */
+  private failWaiting(): void {
+    this.isHeld = false;
+    for (let io = this.waiting.shift(); io !== null; io = this.waiting.shift()) {
+      io.errno = EIO;
+      this.ended.push(io);
+    }
+    for (const { file, done } of this.waitingControls.splice(0)) {
+      done(EIO);
+      file.inFlight--;
     }
   }
 

@@ -5,6 +5,7 @@ import {
   type MapEntry,
   type MapStorage,
 } from '../../../lib/coordination/coordination';
+import type { Fence } from '../../../lib/fence';
 import type { VolumeRecord } from '../../../lib/coordination/volume-record';
 import type { ErrnoCallback } from '../../../lib/store/chunk-store';
 import type { FakeStoreOptions } from './fake-store';
@@ -73,13 +74,13 @@ export class FakeMap implements MapStorage {
 
 export class FakeAttachment implements Attachment {
   readonly readOnly: boolean = false;
-  readonly fence = null;
   isReleased = false;
 
   constructor(
     readonly record: VolumeRecord,
     readonly map: MapStorage,
     readonly uncleanBefore: boolean,
+    readonly fence: Fence | null = null,
   ) {}
 
   startLayer(): Promise<VolumeRecord> {

@@ -22,6 +22,8 @@ export class FakeStore implements ChunkStore {
   onBatchEnd: () => void = () => {};
   /** The process died: nothing of it reaches the media any more. */
   isDead = false;
+  /** Operations that it was given and began. */
+  handedOver = 0;
   private queued: ChunkIo[] = [];
 
   constructor(private readonly options: FakeStoreOptions) {
@@ -122,6 +124,7 @@ export class FakeStore implements ChunkStore {
     happen: (fault: number, survives: () => boolean) => void,
   ): void {
     if (this.isDead) return;
+    this.handedOver++;
     const { random } = this.options;
     const someSectors = (): boolean => random.chance(0.5);
     this.options.schedule.add({
