@@ -1,0 +1,78 @@
+/** The owner is cut off from etcd, or frozen: it stops before another host's first write. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Direction } from '../namespaces';
+import { bytesWritten, WriteWatch } from '../processes';
+import { ms } from '../quantile';
+import { hostsOf, judge, LEASE_TTL_MS, loadOn, type Outcome, type Site } from './case';
+
+const REQUESTS_BETWEEN = 2_000;
+/** After it is back, an owner that was none any more gets so long to do what it must not. */
+const TEMPTED_MS = 2_000;
+
+/** Both ways, and one way only: then what it asks arrives, and the answers do not, or the reverse. */
+export async function partition(site: Site): Promise<Outcome> {
+  const told: string[] = [];
+  let passed = true;
+  for (const direction of ['both', 'in', 'out'] as const) {
+    const outcome = await cutOff(site, direction);
+    told.push(`${direction}: ${outcome.figures}`);
+    passed &&= outcome.passed;
+  }
+  return { passed, figures: told.join(' | ') };
+}
+
+async function cutOff(site: Site, direction: Direction): Promise<Outcome> {
+  const [a, b] = hostsOf(site);
+  const { volume, guest } = await loadOn(site, a.host);
+  const served = await a.host.attach(volume);
+  await guest.connect(served.ring);
+  guest.start();
+  const next = b.host.newRing();
+  const standby = await b.host.standBy(volume, next);
+  await guest.untilAnswered(guest.answered + REQUESTS_BETWEEN);
+  const [old, taker] = [new WriteWatch(served.pid), new WriteWatch(standby.pid)];
+  const cutAtMs = performance.now();
+  await a.namespace.cutOff(direction);
+  const blackoutMs = await guest.move(next.ring, true);
+  const owner = await standby.attached;
+  await guest.untilAnswered(guest.answered + REQUESTS_BETWEEN);
+  await a.namespace.join();
+  await sleep(TEMPTED_MS);
+  for (const watch of [old, taker]) watch.stop();
+  const stoppedMs = (old.lastMs ?? cutAtMs) - cutAtMs;
+  const beganMs = (taker.firstMs ?? Infinity) - cutAtMs;
+  const outcome = await judge(
+    guest,
+    `the owner's last write ${ms(stoppedMs)} after the cut, the other's first after ${ms(beganMs)}, blackout ${ms(blackoutMs)}`,
+    owner === standby.pid && stoppedMs < beganMs && stoppedMs < LEASE_TTL_MS,
+  );
+  for (const { host } of [a, b]) await host.killAll(volume);
+  return outcome;
+}
+
+/** SIGSTOP for longer than the lease, another takes over, SIGCONT. */
+export async function frozen(site: Site): Promise<Outcome> {
+  const [a, b] = hostsOf(site);
+  const { volume, guest } = await loadOn(site, a.host);
+  const served = await a.host.attach(volume);
+  await guest.connect(served.ring);
+  guest.start();
+  const next = b.host.newRing();
+  const standby = await b.host.standBy(volume, next);
+  await guest.untilAnswered(guest.answered + REQUESTS_BETWEEN);
+  process.kill(served.pid, 'SIGSTOP');
+  const blackoutMs = await guest.move(next.ring, true);
+  await standby.attached;
+  const before = bytesWritten(served.pid);
+  process.kill(served.pid, 'SIGCONT');
+  await guest.untilAnswered(guest.answered + REQUESTS_BETWEEN);
+  await sleep(TEMPTED_MS);
+  const written = bytesWritten(served.pid) - before;
+  const outcome = await judge(
+    guest,
+    `taken over after ${ms(blackoutMs)}; continued, the old owner wrote ${written} bytes and acknowledged ${guest.lateAnswers} requests`,
+    written === 0,
+  );
+  for (const { host } of [a, b]) await host.killAll(volume);
+  return outcome;
+}

@@ -1,0 +1,34 @@
+/** A live disk moves between two hosts again and again, under load: nothing fails, and how long it is away. */
+import { ms, quantile } from '../quantile';
+import { hostsOf, judge, loadOn, type Outcome, type Site } from './case';
+
+const HAND_OVERS = Number(process.env.HAND_OVERS ?? 100);
+const REQUESTS_BETWEEN = 500;
+const P50_GOAL_MS = 100;
+
+export async function handOvers(site: Site): Promise<Outcome> {
+  const [a, b] = hostsOf(site);
+  const { volume, guest } = await loadOn(site, a.host);
+  let [owner, other] = [a.host, b.host];
+  const served = await owner.attach(volume);
+  await guest.connect(served.ring);
+  guest.start();
+  const blackouts: number[] = [];
+  for (let time = 0; time < HAND_OVERS; time++) {
+    const next = other.newRing();
+    const standby = await other.standBy(volume, next);
+    await guest.untilAnswered(guest.answered + REQUESTS_BETWEEN);
+    const moved = guest.move(next.ring);
+    await owner.succeed('handover', volume);
+    blackouts.push(await moved);
+    await standby.attached;
+    [owner, other] = [other, owner];
+  }
+  const p50 = quantile(blackouts, 0.5);
+  const figures =
+    `${HAND_OVERS} hand-overs, blackout p50 ${ms(p50)} (goal ${P50_GOAL_MS} ms), ` +
+    `p99 ${ms(quantile(blackouts, 0.99))}, max ${ms(quantile(blackouts, 1))}`;
+  const outcome = await judge(guest, figures);
+  await owner.killAll(volume);
+  return outcome;
+}

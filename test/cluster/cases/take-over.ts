@@ -1,0 +1,65 @@
+/** The owner is killed with -9: it comes back on its own host, or a standby on another takes over. */
+import { kill } from '../processes';
+import { ms, stallText } from '../quantile';
+import { hostsOf, judge, LEASE_TTL_MS, loadOn, type Outcome, type Site } from './case';
+
+const RESTARTS = 5;
+const TAKE_OVERS = 3;
+const REQUESTS_BETWEEN = 2_000;
+
+/** As a supervisor does: nothing is waited for, since that the owner is dead is certain here. */
+export async function restart(site: Site): Promise<Outcome> {
+  const [{ host }] = hostsOf(site);
+  const { volume, guest } = await loadOn(site, host);
+  const ring = host.newRing();
+  let served = await host.attach(volume, [], ring);
+  await guest.connect(ring.ring);
+  guest.start();
+  const stalls: number[] = [];
+  const attaching: number[] = [];
+  for (let time = 0; time < RESTARTS; time++) {
+    await guest.untilAnswered(guest.answered + REQUESTS_BETWEEN);
+    const window = guest.gaps.open();
+    await kill(served.pid);
+    const startedMs = performance.now();
+    served = await host.attach(volume, [], ring);
+    attaching.push(performance.now() - startedMs);
+    await guest.untilAnswered(guest.answered + 1);
+    stalls.push(window.close());
+  }
+  await guest.untilAnswered(guest.answered + REQUESTS_BETWEEN);
+  const outcome = await judge(
+    guest,
+    `${RESTARTS} kills, attached again in ${stallText(attaching)}, stalls ${stallText(stalls)}`,
+    Math.max(...attaching) < LEASE_TTL_MS,
+  );
+  await host.killAll(volume);
+  return outcome;
+}
+
+export async function takeOver(site: Site): Promise<Outcome> {
+  const [a, b] = hostsOf(site);
+  const { volume, guest } = await loadOn(site, a.host);
+  let [owner, other] = [a.host, b.host];
+  let served = await owner.attach(volume);
+  await guest.connect(served.ring);
+  guest.start();
+  const stalls: number[] = [];
+  for (let time = 0; time < TAKE_OVERS; time++) {
+    const next = other.newRing();
+    const standby = await other.standBy(volume, next);
+    await guest.untilAnswered(guest.answered + REQUESTS_BETWEEN);
+    const moved = guest.move(next.ring);
+    await kill(served.pid);
+    stalls.push(await moved);
+    served = { pid: await standby.attached, ring: next.ring };
+    [owner, other] = [other, owner];
+  }
+  await guest.untilAnswered(guest.answered + REQUESTS_BETWEEN);
+  const outcome = await judge(
+    guest,
+    `${TAKE_OVERS} kills of the owner, a standby on another host goes on after ${stallText(stalls)} (lease ${ms(LEASE_TTL_MS)})`,
+  );
+  await owner.killAll(volume);
+  return outcome;
+}
