@@ -1,19 +1,14 @@
 /** How long a guest was left without an answer: the gaps between answers, while it waits for some. */
 
-/** Gaps below this are of no interest to anybody. */
-const GAP_COUNTED_MS = 5;
-
 export class AnswerGaps {
   /** performance.now() of the last answer. */
   lastMs = performance.now();
   private readonly windows = new Set<GapWindow>();
 
-  /** @param waiting whether a request was waiting all the while; an idle guest misses nothing. */
-  answered(waiting: boolean): void {
+  answered(): void {
     const now = performance.now();
     const gapMs = now - this.lastMs;
     this.lastMs = now;
-    if (!waiting || gapMs < GAP_COUNTED_MS) return;
     for (const window of this.windows) window.longestMs = Math.max(window.longestMs, gapMs);
   }
 

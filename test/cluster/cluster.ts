@@ -1,11 +1,12 @@
 /** Three etcd members and three hosts, each in a network of its own, and a directory that all share. */
-import { mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { untilUndone } from '../bench/left-behind';
 import { Host } from './host';
 import { Members } from './members';
-import { Namespace, Network } from './namespaces';
+import { type Namespace, Network, removeLeftOvers } from './namespaces';
 import { isAlive } from './processes';
 
 const MEMBERS = 3;
@@ -25,13 +26,14 @@ export class Cluster {
   private constructor(
     readonly directory: string,
     private readonly memory: string,
-    private readonly network: Network,
+    readonly network: Network,
     readonly members: Members,
     readonly hosts: readonly NetworkedHost[],
     private readonly forget: () => void,
   ) {}
 
   static async start(): Promise<Cluster> {
+    removeLeftOvers();
     const [directory, memory] = [tmpdir(), MEMORY_DIRECTORY].map(ownDirectory);
     // Undone in the reverse order: what runs in the networks goes before its files do.
     const forget = untilUndone(() => removeDirectories(directory, memory));
@@ -54,18 +56,19 @@ export class Cluster {
     return join(this.directory, 'shared');
   }
 
-  /** A pool that each host knows. */
+  /** A pool that each host knows; `shared` is where a host mounts the directory that all share. */
   async createPool(
     name: string,
     store: 'dir' | 'etcd',
     options: readonly string[] = [],
+    shared: (host: NetworkedHost) => string = () => this.sharedDirectory,
   ): Promise<void> {
     mkdirSync(this.sharedDirectory, { recursive: true });
-    const place = store === 'dir' ? ['--path', join(this.sharedDirectory, name)] : [];
-    const words = [name, '--store', store, ...place, '--etcd', this.members.endpoints, ...options];
-    const [first, ...others] = this.hosts;
-    await first.host.succeed('pool', 'create', ...words);
-    for (const { host } of others) await host.succeed('pool', 'join', ...words);
+    for (const [index, one] of this.hosts.entries()) {
+      const place = store === 'dir' ? ['--path', join(shared(one), name)] : [];
+      const words = ['--store', store, ...place, '--etcd', this.members.endpoints, ...options];
+      await one.host.succeed('pool', index === 0 ? 'create' : 'join', name, ...words);
+    }
   }
 
   /** Everything of it ends. */
@@ -80,11 +83,21 @@ export class Cluster {
 function ownDirectory(parent: string): string {
   for (const name of readdirSync(parent)) {
     const pid = name.startsWith(PREFIX) ? Number(name.slice(PREFIX.length).split('-')[0]) : 0;
-    if (pid > 0 && !isAlive(pid)) rmSync(join(parent, name), { recursive: true, force: true });
+    if (pid > 0 && !isAlive(pid)) removeDirectories(join(parent, name));
   }
   return mkdtempSync(join(parent, `${PREFIX}${process.pid}-`));
 }
 
 function removeDirectories(...directories: readonly string[]): void {
-  for (const directory of directories) rmSync(directory, { recursive: true, force: true });
+  for (const directory of directories) {
+    for (const mounted of mountedBelow(directory)) {
+      execFileSync('umount', ['--lazy', mounted], { stdio: 'ignore' });
+    }
+    rmSync(directory, { recursive: true, force: true });
+  }
+}
+
+function mountedBelow(directory: string): string[] {
+  const lines = readFileSync('/proc/mounts', 'utf8').split('\n');
+  return lines.map((line) => line.split(' ')[1]).filter((at) => at?.startsWith(`${directory}/`));
 }

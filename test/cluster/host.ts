@@ -6,8 +6,9 @@ import type { DiskStatus } from '../../lib/control/disk-host';
 import { listRunning } from '../../lib/control/socket-client';
 import { ShmDevice } from '../../lib/frontend/shm/shm-device';
 import { BLKTAP_GEOMETRY } from '../../lib/frontend/shm/shm-geometry';
+import { untilUndone } from '../bench/left-behind';
 import { PROJECT_ROOT } from '../project-root';
-import { kill, until } from './processes';
+import { isAlive, kill, until } from './processes';
 import { type Ended, run, succeed } from './run-command';
 
 const PROGRAM = join(PROJECT_ROOT, 'bin/tapdisk-ts');
@@ -22,13 +23,6 @@ export interface Served {
   readonly pid: number;
   /** Directory of the ring. */
   readonly ring: string;
-}
-
-/** A process that stands by. */
-export interface Standby {
-  readonly pid: number;
-  /** Resolves to the pid of the process that has the volume now. */
-  readonly attached: Promise<number>;
 }
 
 export interface Ring {
@@ -53,6 +47,8 @@ export class Host {
     readonly name: string,
     memory: string,
     private readonly inside: Inside = (words) => [...words],
+    /** Is told of each command, for people to see. */
+    private readonly tell: (words: readonly string[]) => void = () => {},
   ) {
     this.rings = join(memory, name, 'rings');
     const runtime = join(memory, name, 'run');
@@ -68,6 +64,7 @@ export class Host {
 
   /** `tapdisk-ts …` on this host. @returns what it printed */
   succeed(...words: string[]): Promise<string> {
+    this.tell(words);
     return succeed(this.words(words), { env: this.env, deadlineMs: ATTACH_DEADLINE_MS });
   }
 
@@ -98,21 +95,16 @@ export class Host {
   ): Promise<Served> {
     const device = ['--device', `shm:${this.rings}`, '--minor', String(minor)];
     const output = await this.succeed('attach', volume, ...device, ...how, '--json');
-    return { pid: attachedSchema.parse(JSON.parse(output)).pid, ring };
+    const { pid } = attachedSchema.parse(JSON.parse(output));
+    untilUndone(() => {
+      if (isAlive(pid)) process.kill(pid, 'SIGKILL');
+    });
+    return { pid, ring };
   }
 
   /** Stands by to attach; resolves when it is ready to. */
-  async standBy(volume: string, ring: Ring): Promise<Standby> {
-    const attached = this.attach(volume, ['--wait'], ring).then(({ pid }) => pid);
-    // Told by whoever awaits it; until then it is no unhandled rejection.
-    attached.catch(() => {});
-    const pid = await Promise.race([
-      this.untilState(volume, 'standby'),
-      attached.then(() => {
-        throw new Error(`${volume} was free: nobody had to stand by`);
-      }),
-    ]);
-    return { pid, attached };
+  standBy(volume: string, ring: Ring): Promise<Served> {
+    return this.attach(volume, ['--wait'], ring);
   }
 
   /** Resolves when a process of this host is in `state` for the volume; to its pid. */

@@ -57,13 +57,16 @@ export class Namespace {
   }
 }
 
+export function addressOf(host: number): string {
+  return `${NETWORK}.${host}`;
+}
+
 export class Network {
   private readonly id = `${process.pid}-${randomBytes(3).toString('hex')}`;
   private readonly forget: () => void;
 
-  /** Removes what dead runs left, and makes the bridge. Needs root. */
+  /** Makes the bridge. Needs root. */
   constructor() {
-    removeLeftOvers();
     this.forget = untilUndone(() => this.removeNow());
     const bridge = this.nameOf('bridge');
     ip('netns', 'add', bridge);
@@ -75,19 +78,21 @@ export class Network {
 
   /** On the bridge itself: reaches every namespace that is not cut off. */
   get middle(): Namespace {
-    return new Namespace(this, 'bridge', `${NETWORK}.${BRIDGE_HOST}`);
+    return new Namespace(this, 'bridge', addressOf(BRIDGE_HOST));
   }
 
-  /** @param host last byte of its address */
-  add(role: string, host: number): Namespace {
+  /** @param host last byte of its address; @param further those of more addresses that it has */
+  add(role: string, host: number, further: readonly number[] = []): Namespace {
     const [name, bridge] = [this.nameOf(role), this.nameOf('bridge')];
-    const address = `${NETWORK}.${host}`;
+    const address = addressOf(host);
     ip('netns', 'add', name);
     ip('-n', name, 'link', 'set', 'lo', 'up');
     const peer = ['peer', 'name', `to-${role}`, 'netns', bridge];
     ip('link', 'add', 'eth0', 'netns', name, 'type', 'veth', ...peer);
     ip('-n', bridge, 'link', 'set', `to-${role}`, 'master', 'br0', 'up');
-    ip('-n', name, 'addr', 'add', `${address}/24`, 'dev', 'eth0');
+    for (const one of [host, ...further]) {
+      ip('-n', name, 'addr', 'add', `${NETWORK}.${one}/24`, 'dev', 'eth0');
+    }
     ip('-n', name, 'link', 'set', 'eth0', 'up');
     return new Namespace(this, role, address);
   }
@@ -112,14 +117,12 @@ export class Network {
   }
 }
 
-/** @returns the number of namespaces that were left by runs that died */
-export function removeLeftOvers(): number {
-  const left = namespaces().filter((name) => {
+/** Removes the namespaces of runs that died, with what still runs in them. */
+export function removeLeftOvers(): void {
+  for (const name of namespaces()) {
     const pid = NAME.exec(name)?.[1];
-    return pid !== undefined && !isAlive(Number(pid));
-  });
-  left.forEach(removeNamespace);
-  return left.length;
+    if (pid !== undefined && !isAlive(Number(pid))) removeNamespace(name);
+  }
 }
 
 function namespaces(): string[] {

@@ -1,5 +1,6 @@
 /** Runs a program to its end, with a deadline, without holding up the load that runs beside it. */
 import { spawn } from 'node:child_process';
+import { untilUndone } from '../bench/left-behind';
 
 export interface Ended {
   /** Null where a signal ended it. */
@@ -20,6 +21,7 @@ export function run(words: readonly string[], options: RunOptions = {}): Promise
   const { env = process.env, deadlineMs = DEADLINE_MS } = options;
   const [program, ...rest] = words;
   const child = spawn(program, rest, { env, stdio: ['ignore', 'pipe', 'pipe'] });
+  const forget = untilUndone(() => child.kill('SIGKILL'));
   const output = { stdout: '', stderr: '' };
   for (const name of ['stdout', 'stderr'] as const) {
     child[name].setEncoding('utf8');
@@ -31,10 +33,10 @@ export function run(words: readonly string[], options: RunOptions = {}): Promise
       reject(new Error(`${words.join(' ')} did not end in ${deadlineMs} ms: ${output.stderr}`));
     }, deadlineMs);
     child.once('error', reject);
-    // Not 'close': a daemon that it started may hold the pipes open.
-    child.once('exit', (code) => {
+    child.once('close', (code) => {
       clearTimeout(timer);
-      setImmediate(() => resolve({ code, ...output }));
+      forget();
+      resolve({ code, ...output });
     });
   });
 }

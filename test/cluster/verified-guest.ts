@@ -278,7 +278,7 @@ export class VerifiedGuest {
     const tag = ring.tags.get(slot);
     const request = tag === undefined ? undefined : this.inFlight.get(tag);
     if (request === undefined) throw new Error(`slot ${slot} was answered twice`);
-    this.gaps.answered(true);
+    this.gaps.answered();
     if (this.firstAnswerMs === 0) this.firstAnswerMs = this.gaps.lastMs;
     this.finish(ring, slot, request, status);
     ring.guest.releaseSlot(slot);

@@ -16,12 +16,11 @@ export async function handOvers(site: Site): Promise<Outcome> {
   const blackouts: number[] = [];
   for (let time = 0; time < HAND_OVERS; time++) {
     const next = other.newRing();
-    const standby = await other.standBy(volume, next);
+    await other.standBy(volume, next);
     await guest.untilAnswered(guest.answered + REQUESTS_BETWEEN);
     const moved = guest.move(next.ring);
     await owner.succeed('handover', volume);
     blackouts.push(await moved);
-    await standby.attached;
     [owner, other] = [other, owner];
   }
   const p50 = quantile(blackouts, 0.5);

@@ -43,24 +43,33 @@ async function members(site: Site, pool: string): Promise<Outcome> {
     }
   }
   const backMs: number[] = [];
-  for (const fault of ['kill', 'freeze'] as const) backMs.push(await loseQuorum(fault));
-  told.push(`quorum lost for ${ms(QUORUM_LOST_MS)} and back: served after ${stallText(backMs)}`);
+  for (const fault of ['kill', 'freeze'] as const) {
+    const { quorumMs, servedMs } = await loseQuorum(fault);
+    backMs.push(servedMs - quorumMs);
+    told.push(
+      `two ${fault === 'kill' ? 'killed' : 'frozen'} for ${ms(QUORUM_LOST_MS)}: ` +
+        `quorum ${ms(quorumMs)} after their return, served at ${ms(servedMs)}`,
+    );
+  }
   const inTime = backMs.every((time) => time <= BACK_WITHIN_MS);
   const outcome = await judge(guest, told.join('; '), inTime);
   await host.killAll(volume);
   return outcome;
 
-  /** @returns milliseconds from the quorum's return to the first answer */
-  async function loseQuorum(fault: Fault): Promise<number> {
+  /** Milliseconds from when the members are back: to a read that succeeds, to the guest's answer. */
+  async function loseQuorum(fault: Fault): Promise<{ quorumMs: number; servedMs: number }> {
     const leader = await cluster.members.leader();
     const follower = await cluster.members.follower();
     for (const member of [leader, follower]) await begin(fault, member);
     await untilElapsed(QUORUM_LOST_MS);
+    const served = guest.untilAnswered(guest.answered + 1).then(() => performance.now());
+    const backMs = performance.now();
     for (const member of [leader, follower]) end(fault, member);
     await cluster.members.untilQuorum();
-    const backSince = performance.now();
+    const quorumMs = performance.now() - backMs;
+    const servedMs = (await served) - backMs;
     await guest.untilAnswered(guest.answered + REQUESTS_BETWEEN);
-    return Math.max(0, guest.gaps.lastMs - backSince);
+    return { quorumMs, servedMs };
   }
 }
 

@@ -52,7 +52,7 @@ export async function takeOver(site: Site): Promise<Outcome> {
     const moved = guest.move(next.ring);
     await kill(served.pid);
     stalls.push(await moved);
-    served = { pid: await standby.attached, ring: next.ring };
+    served = standby;
     [owner, other] = [other, owner];
   }
   await guest.untilAnswered(guest.answered + REQUESTS_BETWEEN);
