@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help deps build demo test test-nbd test-crash lint format \
+.PHONY: help deps build demo test test-nbd test-etcd test-crash lint format \
   bench bench-plot bench-allocations bench-profile soak install uninstall clean
 
 PREFIX ?= /usr/local
@@ -52,6 +52,10 @@ test: build ## Unit and end-to-end tests that need neither root nor minutes; pri
 test-nbd: build ## The NBD server before qemu's, libnbd's and fio's clients (installs them)
 	@.ci/need-debian qemu-img:qemu-utils nbdinfo:libnbd-bin nbdsh:python3-libnbd fio:fio openssl:openssl
 	npx jest test/interop
+
+test-etcd: build ## The etcd client on real clusters: its contract, and members that die or hang
+	@.ci/need-debian etcd:etcd-server etcdctl:etcd-client openssl:openssl
+	TAPDISK_TS_TEST_ETCD=1 npx jest test/etcd --runInBand
 
 test-crash: build ## 200 kills at random instants under load (SEED=n repeats the choices; minutes)
 	node dist/test/crash/crash-test.js

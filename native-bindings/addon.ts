@@ -79,6 +79,11 @@ export interface Addon {
   lingerClose(linger: AddonLinger): void;
   /** The epoll file of libuv's loop: readable while one of the loop's files is ready. */
   backendFd(): number;
+  /**
+   * Milliseconds of CLOCK_BOOTTIME, with their fraction. Absent from an addon that was built before
+   * it had this function.
+   */
+  bootTimeMs?(): number;
   /** Ends a watch; no call back comes afterwards. The watched file may be closed at once. */
   watchStop(watch: AddonWatch): void;
 }

@@ -30,6 +30,7 @@ const DECLARATIONS = {
   epollControl: ['epoll_ctl', 'int', ['int', 'int', 'int', 'pointer']],
   epollWait: ['epoll_wait', 'int', ['int', 'pointer', 'int', 'int']],
   eventfd: ['eventfd', 'int', ['uint', 'int']],
+  clockGettime: ['clock_gettime', 'int', ['int', 'pointer']],
 } as const;
 
 export type LibcName = keyof typeof DECLARATIONS;

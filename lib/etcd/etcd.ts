@@ -77,7 +77,10 @@ export interface WatchEvent {
 }
 
 export interface Watcher {
-  /** Called with the events of one revision or more, in order. */
+  /**
+   * Called with the events of one revision or more, in order; `revision` is the last event's, so
+   * a watch from the next one on misses nothing.
+   */
   readonly onEvents: (events: readonly WatchEvent[], revision: number) => void;
   /**
    * The watch ended, by a failure or because its revision is compacted: nothing will come any more.
@@ -115,7 +118,8 @@ export interface Alarm {
 /**
  * Every call rejects with a TapdiskError: ETCD_UNAVAILABLE, ETCD_TIMEOUT (both transient; whether a
  * transaction took place is then unknown), ETCD_NO_SPACE, ETCD_REFUSED (permission, credentials),
- * ETCD_TOO_LARGE, ETCD_LEASE_NOT_FOUND, ETCD_COMPACTED.
+ * ETCD_TOO_LARGE, ETCD_LEASE_NOT_FOUND, ETCD_COMPACTED, ETCD_CERTIFICATE_REFUSED (transient where
+ * another member may be trusted), ETCD_FAILED (an answer that is not etcd's), ETCD_CLOSED.
  */
 export interface Etcd {
   range(range: Range, setting: CallSetting): Promise<RangeReply>;
@@ -123,6 +127,7 @@ export interface Etcd {
   grantLease(ttlMs: number, setting: CallSetting): Promise<Lease>;
   /** Resolves to the time that the lease now has left. @throws ETCD_LEASE_NOT_FOUND */
   keepAlive(leaseId: string, setting: CallSetting): Promise<number>;
+  /** Deletes the keys under it at once. @throws ETCD_LEASE_NOT_FOUND */
   revokeLease(leaseId: string, setting: CallSetting): Promise<void>;
   /** Milliseconds that a lease has left, or null where it is gone. */
   leaseTimeLeft(leaseId: string, setting: CallSetting): Promise<number | null>;
@@ -132,7 +137,7 @@ export interface Etcd {
     fromRevision: number,
     watcher: Watcher,
   ): () => void;
-  /** Forgets what was overwritten or deleted before `revision`. */
+  /** Forgets what was overwritten or deleted before `revision`. Done already is done. */
   compact(revision: number, setting: CallSetting): Promise<void>;
   /** Of every configured endpoint, at once. Never rejects. */
   members(setting: CallSetting): Promise<readonly MemberStatus[]>;
@@ -140,7 +145,7 @@ export interface Etcd {
   close(): Promise<void>;
 }
 
-/** The end of the range of all keys that begin with `prefix`. */
+/** The end of the range of all keys that begin with `prefix`: ASCII, or empty for all keys. */
 export function prefixEnd(prefix: string): string {
   const last = prefix.charCodeAt(prefix.length - 1);
   return prefix.slice(0, -1) + String.fromCharCode(last + 1);
