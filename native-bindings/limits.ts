@@ -48,9 +48,11 @@ export const OPEN_FILES_WANTED = 1024;
 /**
  * After activity an engine that watches a doorbell waits in its io_uring, asleep. It returns to
  * waiting in libuv's loop when nothing has come for this time. TAPDISK_TS_LINGER_US says how long;
- * 0: never.
+ * 0: never. The wait costs no CPU, and its time-out almost none where it lies beyond the kernel's
+ * next tick (4 ms at 250 Hz, 10 ms at 100 Hz): sooner ones set the processor's timer each time,
+ * which on a virtual machine took back what lingering gains (docs/performance.md).
  */
-export const LINGER_US_DEFAULT = 0;
+export const LINGER_US_DEFAULT = 20_000;
 export const LINGER_US_MAX = 10_000_000;
 
 /** Longest that libuv's loop waits for its turn while an engine lingers and is never idle. */
