@@ -78,6 +78,7 @@ export class UringEngine implements IoEngine {
       native,
       submission,
       handOver: () => this.handOver(),
+      offerAgainSoon: () => this.offerAgainSoon(),
       keepAliveChanged: () => this.updateKeepAlive(),
     });
     const lingerHost = {
@@ -286,6 +287,7 @@ export class UringEngine implements IoEngine {
   private offerAgainSoon(): void {
     this.retry ??= setTimeout(() => {
       this.retry = undefined;
+      this.watches.offerAgain();
       this.handOver();
     }, URING_RETRY_MS);
   }

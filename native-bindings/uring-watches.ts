@@ -17,6 +17,8 @@ interface WatchHost {
   readonly submission: UringSubmission;
   /** Writes the entries that are wanted, and hands them over at once. */
   handOver(): void;
+  /** Calls `offerAgain` and hands over in a moment. */
+  offerAgainSoon(): void;
   /** What keeps the process alive has changed. */
   keepAliveChanged(): void;
 }
@@ -77,8 +79,14 @@ export class UringWatches {
       watch.isArmed = false;
       if (watch.isStopped) this.watches[watch.index] = undefined;
       else if (result >= 0) this.want(watch, 'poll');
+      else this.pollAgainSoon(watch);
     }
     if (!watch.isStopped && !this.readable.includes(watch)) this.readable.push(watch);
+  }
+
+  /** Polls that the kernel refused are wanted again. */
+  offerAgain(): void {
+    this.areEntriesWanted = true;
   }
 
   /** Calls back for those that became readable; returns how many. */
@@ -100,6 +108,12 @@ export class UringWatches {
     } else {
       this.watches[watch.index] = undefined;
     }
+  }
+
+  /** The kernel was short of memory, say: at once it would only refuse again. */
+  private pollAgainSoon(watch: UringWatch): void {
+    watch.wanted = 'poll';
+    this.host.offerAgainSoon();
   }
 
   private want(watch: UringWatch, entry: 'poll' | 'removal'): void {
