@@ -23,7 +23,18 @@ export interface DiskHost {
   readonly openDisks: number;
 }
 
-export type DiskState = 'opened' | 'running' | 'paused' | 'stopped';
+/**
+ * `standby`: the volume is another's, and is taken when that one lets go of it. `stalled`: the right
+ * to it is unconfirmed, so requests wait. `lost`: another has it now, and every request fails.
+ */
+export type DiskState =
+  'standby' | 'opened' | 'running' | 'paused' | 'stalled' | 'lost' | 'stopped';
+
+/** How far a wait is whose end is known. */
+export interface WaitProgress {
+  readonly waitedMs: number;
+  readonly totalMs: number;
+}
 
 /** One line of `list --running`. */
 export interface DiskStatus {
@@ -34,8 +45,10 @@ export interface DiskStatus {
   readonly device: string | null;
   readonly domid: number | null;
   readonly state: DiskState;
-  /** Why a stopped ring was stopped, else null. */
+  /** Why a stopped ring was stopped, or what a standby waits for; else null. */
   readonly reason: string | null;
+  /** Of a steal; null where nobody knows how long it takes. */
+  readonly progress?: WaitProgress | null | undefined;
   readonly readOnly: boolean;
   /** Path of the trace being recorded, or null. */
   readonly recording: string | null;
@@ -52,6 +65,14 @@ export interface RecordedTrace {
   readonly endReason: 'stopped' | 'overloaded' | 'write-error';
 }
 
+/** A disk that another process serves now. */
+export interface HandedOver {
+  /** The standby that has it, "host:pid". */
+  readonly to: string;
+  /** From the last request taken here until nothing of the ring and the volume was ours. */
+  readonly blackoutMs: number;
+}
+
 /** What a control socket serves. All by cookie; unknown ones reject with DISK_NOT_FOUND. */
 export interface DiskAdmin {
   list(): DiskStatus[];
@@ -61,6 +82,11 @@ export interface DiskAdmin {
   resume(cookie: number): Promise<void>;
   /** As CLOSE on the pipes. */
   detach(cookie: number): Promise<void>;
+  /**
+   * Gives a running disk to a process that stands by: to the one named, or the only one. Where it
+   * rejects, the disk is served as before.
+   */
+  handOver(cookie: number, to: string | undefined): Promise<HandedOver>;
   startRecording(cookie: number, trace: { path: string; payload: 'hash' | 'full' }): Promise<void>;
   stopRecording(cookie: number): Promise<RecordedTrace>;
 }

@@ -96,7 +96,8 @@ export interface RunningDisk {
 }
 
 /**
- * The running disk of `volume` ("pool/volume"), in process `pid` where one is given.
+ * The running disk of `volume` ("pool/volume"), in process `pid` where one is given; else in the
+ * one that serves it rather than in one that stands by.
  * @throws TapdiskError DISK_NOT_FOUND; DISK_AMBIGUOUS where several processes serve it
  */
 export async function findRunningDisk(
@@ -110,6 +111,9 @@ export async function findRunningDisk(
     .flatMap(({ socketPath, disks }) => disks.map((disk) => ({ socketPath, disk })))
     .filter(({ disk }) => disk.volume === volume);
   if (found.length === 1) return found[0];
+  // Those that stand by are asked only by their pid.
+  const serving = found.filter(({ disk }) => disk.state !== 'standby');
+  if (serving.length === 1) return serving[0];
   if (found.length > 1) {
     const pids = found.map(({ disk }) => disk.pid).join(', ');
     throw new TapdiskError(

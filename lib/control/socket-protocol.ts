@@ -16,8 +16,9 @@ const diskStatus = z.object({
   volume: z.string(),
   device: z.string().nullable(),
   domid: z.number().int().nullable(),
-  state: z.enum(['opened', 'running', 'paused', 'stopped']),
+  state: z.enum(['standby', 'opened', 'running', 'paused', 'stalled', 'lost', 'stopped']),
   reason: z.string().nullable(),
+  progress: z.object({ waitedMs: z.number(), totalMs: z.number() }).nullish(),
   readOnly: z.boolean(),
   recording: z.string().nullable(),
 });
@@ -33,6 +34,10 @@ export const SOCKET_METHODS = {
   pause: { params: oneDisk, result: empty },
   resume: { params: oneDisk, result: empty },
   detach: { params: oneDisk, result: empty },
+  handOver: {
+    params: z.strictObject({ cookie, to: z.string().optional() }),
+    result: z.object({ to: z.string(), blackoutMs: z.number() }),
+  },
   startRecording: {
     params: z.strictObject({
       cookie,

@@ -137,6 +137,8 @@ export class SocketServer {
         return done(admin.resume(request.params.cookie));
       case 'detach':
         return done(admin.detach(request.params.cookie));
+      case 'handOver':
+        return admin.handOver(request.params.cookie, request.params.to);
       case 'startRecording': {
         const { cookie, path, payload } = request.params;
         return done(admin.startRecording(cookie, { path, payload }));

@@ -24,6 +24,11 @@ export interface Frontend {
    */
   readonly flushCapable: boolean;
   /**
+   * Whether the other side, after `close`, waits for the next process that serves the same device,
+   * and sends it what was not answered. Where it does not, it fails its users instead.
+   */
+  readonly survivesClose: boolean;
+  /**
    * Memory of all its requests whose pages stay the same from `start` to the end of `close`, and
    * may be pinned; null where the kernel exchanges them.
    */

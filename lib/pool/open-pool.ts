@@ -18,6 +18,8 @@ export interface Pool {
   readonly directory: string;
   readonly createdAt: string;
   readonly coordination: Coordination;
+  /** Its stores write by the right of an attachment, so none can be opened beforehand. */
+  readonly storeNeedsAttachment: boolean;
   /** A store for the volumes with chunks of this size; whoever opens it closes it. */
   openStore(options: OpenStore): Promise<ChunkStore>;
   /** Releases what is still attached. */
@@ -56,6 +58,7 @@ export async function openPool(name: string, setting: PoolSetting = {}): Promise
     directory,
     createdAt: identity.createdAt,
     coordination,
+    storeNeedsAttachment: false,
     openStore: async (options) => openStoreOfKind(identity.store, directory, options),
     close: () => coordination.close(),
   };

@@ -1,6 +1,7 @@
 /** The kinds of chunk store that a pool can have, by the names that its files give them. */
 import { openIoEngine } from '../../native-bindings/open-engine';
 import type { IoEngineKind } from '../../native-bindings/io-engine';
+import type { Attachment } from '../coordination/coordination';
 import { TapdiskError } from '../errors';
 import type { ChunkStore } from '../store/chunk-store';
 import { DirStore } from '../store/dir/dir-store';
@@ -15,6 +16,8 @@ export interface OpenStore {
    * `off`), and true without either.
    */
   readonly direct?: boolean;
+  /** The right by which it writes, for kinds that check it; without one nothing can be written. */
+  readonly attachment?: Attachment;
   /** Which I/O engine is preferred; io_uring unless told. */
   readonly engine?: IoEngineKind;
 }

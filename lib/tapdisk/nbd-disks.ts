@@ -4,6 +4,7 @@ import type {
   DiskState,
   DiskStatistics,
   DiskStatus,
+  HandedOver,
   RecordedTrace,
 } from '../control/disk-host';
 import { TapdiskError } from '../errors';
@@ -13,6 +14,7 @@ import { exportUri } from '../frontend/nbd/listen-address';
 import { NbdServer, type NbdServerOptions } from '../frontend/nbd/nbd-server';
 import type { ListenAddress } from '../frontend/nbd/listen-address';
 import { logFence } from './log-fence';
+import { handDiskOver } from './hand-over';
 import { ServedVolume } from './served-volume';
 
 export interface OpenNbdDisks {
@@ -97,6 +99,26 @@ export class NbdDisks implements DiskAdmin {
     await served.close();
     this.disks.delete(cookie);
     if (this.disks.size === 0) this.options.onUnused();
+  }
+
+  /** Clients that are hung up on connect again, to whoever listens at the address then. */
+  async handOver(cookie: number, to: string | undefined): Promise<HandedOver> {
+    const served = this.disk(cookie);
+    const handed = await handDiskOver({
+      volume: served.path,
+      findStandby: (name) => served.findStandby(name),
+      flush: () => served.flush(),
+      giveTo: (standby) => served.vbd.handOver(standby),
+      ringSurvivesClose: true,
+      wasPaused: this.paused.has(cookie),
+      pause: () => this.pause(cookie),
+      resume: () => this.resume(cookie),
+      closeRing: () => this.server?.withdraw(served.path) ?? Promise.resolve(),
+      to,
+    });
+    this.paused.delete(cookie);
+    await this.detach(cookie);
+    return handed;
   }
 
   async startRecording(

@@ -1,25 +1,32 @@
 /** A volume that this process has attached, with its VBD and its recorder: all but a front end. */
 import type { DiskState, DiskStatistics, RecordedTrace } from '../control/disk-host';
 import { TapdiskError } from '../errors';
+import { FENCE_LOST, FENCE_OPEN } from '../fence';
+import { chooseStandby } from '../coordination/choose-standby';
+import type { Attachment } from '../coordination/coordination';
 import { parseVolumeAddress } from '../pool/address';
-import { openPool } from '../pool/open-pool';
-import type { StoreEngine } from '../store/chunk-store';
+import { openPool, type Pool } from '../pool/open-pool';
+import type { ChunkStore, StoreEngine } from '../store/chunk-store';
 import { TraceRecorder } from '../trace/recorder';
 import type { FenceObserver } from '../vbd/fence-watch';
 import { Vbd } from '../vbd/vbd';
 import { Volume } from '../volume/volume';
 import { allocatePages } from './allocate-pages';
 
-export interface ServeVolume {
+/** How a volume is served, however it was got. */
+export interface ServeSetting {
   /** "pool/volume" */
   readonly path: string;
-  readonly readOnly: boolean;
-  /** Whose pools; this process's environment unless told. */
-  readonly env?: Readonly<Record<string, string | undefined>>;
   /** A recording ended by itself: its disk was full or too slow. */
   readonly onRecordingEnded?: (reason: TapdiskError) => void;
   /** Hears of stalls and of the volume's loss, where others can take it. */
   readonly fenceObserver?: FenceObserver;
+}
+
+export interface ServeVolume extends ServeSetting {
+  readonly readOnly: boolean;
+  /** Whose pools; this process's environment unless told. */
+  readonly env?: Readonly<Record<string, string | undefined>>;
 }
 
 export class ServedVolume {
@@ -35,43 +42,61 @@ export class ServedVolume {
     readonly vbd: Vbd,
     /** What moves the bytes, for those who can help it; null where no engine does. */
     readonly engine: StoreEngine | null,
-    private readonly closePool: () => Promise<void>,
+    private readonly pool: Pool,
     private readonly onRecordingEnded: (reason: TapdiskError) => void,
   ) {}
 
   /** Takes the attach lock and loads the chunk map. Where it rejects, nothing is left open. */
-  static async open({
-    path,
-    readOnly,
-    env,
-    onRecordingEnded = () => {},
-    fenceObserver,
-  }: ServeVolume): Promise<ServedVolume> {
+  static async open(setting: ServeVolume): Promise<ServedVolume> {
+    const { path, readOnly, env } = setting;
     const address = parseVolumeAddress(path);
     const pool = await openPool(address.pool, env === undefined ? {} : { env });
+    let attachment: Attachment;
     try {
-      const attachment = await pool.coordination.attach(address.volume, { readOnly });
-      try {
-        const { chunkBytes } = attachment.record;
-        const store = await pool.openStore({ chunkBytes, readOnly });
-        const opening = Volume.open({ attachment, store, allocate: allocatePages });
-        const volume = await opening.catch(async (error: unknown) => {
-          await store.close();
-          throw error;
-        });
-        const closePool = (): Promise<void> => pool.close();
-        const engine = store.engine ?? null;
-        const vbd = new Vbd(volume);
-        if (vbd.fence !== null && fenceObserver !== undefined) vbd.fence.observer = fenceObserver;
-        return new ServedVolume(path, volume, vbd, engine, closePool, onRecordingEnded);
-      } catch (error) {
-        await attachment.release();
-        throw error;
-      }
+      attachment = await pool.coordination.attach(address.volume, { readOnly });
     } catch (error) {
       await pool.close();
       throw error;
     }
+    return ServedVolume.begin(setting, pool, attachment, null);
+  }
+
+  /**
+   * Loads the chunk map of what was attached. `store`: opened beforehand for its chunks, or null.
+   * Where it rejects, the attachment, the store and the pool are closed.
+   */
+  static async begin(
+    { path, onRecordingEnded = () => {}, fenceObserver }: ServeSetting,
+    pool: Pool,
+    attachment: Attachment,
+    store: ChunkStore | null,
+  ): Promise<ServedVolume> {
+    const { readOnly } = attachment;
+    const { chunkBytes } = attachment.record;
+    let opened = store;
+    try {
+      opened ??= await pool.openStore({ chunkBytes, readOnly, attachment });
+      const volume = await Volume.open({ attachment, store: opened, allocate: allocatePages });
+      const engine = opened.engine ?? null;
+      const vbd = new Vbd(volume);
+      if (vbd.fence !== null && fenceObserver !== undefined) vbd.fence.observer = fenceObserver;
+      return new ServedVolume(path, volume, vbd, engine, pool, onRecordingEnded);
+    } catch (error) {
+      await opened?.close();
+      await attachment.release();
+      await pool.close();
+      throw error;
+    }
+  }
+
+  get epoch(): number {
+    return this.volume.record.epoch;
+  }
+
+  /** Null while the volume is surely this process's. */
+  get rightState(): 'stalled' | 'lost' | null {
+    const state = this.volume.fence?.state() ?? FENCE_OPEN;
+    return state === FENCE_OPEN ? null : state === FENCE_LOST ? 'lost' : 'stalled';
   }
 
   /** Path of the trace being recorded, or null. */
@@ -136,11 +161,31 @@ export class ServedVolume {
     return this.recorded ?? recorder.stop();
   }
 
+  /**
+   * Resolves to the name of the standby that the volume would go to.
+   *
+   * @throws TapdiskError STANDBY_NOT_FOUND, STANDBY_AMBIGUOUS
+   */
+  async findStandby(to: string | undefined): Promise<string> {
+    const volume = this.volume.record.name;
+    const ready = await this.pool.coordination.standbys(volume);
+    return chooseStandby(
+      ready.map((name) => ({ name })),
+      to,
+      volume,
+    ).name;
+  }
+
+  /** Makes what was acknowledged durable; whether that succeeded is told by the next flush too. */
+  flush(): Promise<void> {
+    return new Promise((resolve) => this.volume.flush(() => resolve()));
+  }
+
   /** Drains, flushes and gives the volume back; may be called again where it rejected. */
   async close(): Promise<void> {
     if (this.recorder !== null) await this.stopRecording();
     if (!this.isVbdClosed) await this.vbd.close();
     this.isVbdClosed = true;
-    await this.closePool();
+    await this.pool.close();
   }
 }

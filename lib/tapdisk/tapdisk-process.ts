@@ -5,6 +5,7 @@ import type {
   DiskHost,
   DiskStatistics,
   DiskStatus,
+  HandedOver,
   OpenedImage,
   RecordedTrace,
 } from '../control/disk-host';
@@ -84,6 +85,13 @@ export class TapdiskProcess implements DiskHost, DiskAdmin {
   async detach(cookie: number): Promise<void> {
     await this.close(cookie);
     this.onClosed();
+  }
+
+  async handOver(cookie: number, to: string | undefined): Promise<HandedOver> {
+    const handed = await this.disk(cookie).handOver(to);
+    // The disk is the other's now: how this one ends must not look like a failed hand-over.
+    this.closeAsked(cookie);
+    return handed;
   }
 
   async startRecording(

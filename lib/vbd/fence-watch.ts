@@ -23,7 +23,7 @@ export interface FenceStatistics {
 
 const NAMES = ['open', 'waiting', 'lost'] as const;
 
-const NO_OBSERVER: FenceObserver = {
+export const NO_OBSERVER: FenceObserver = {
   stalled: () => undefined,
   resumed: () => undefined,
   lost: () => undefined,

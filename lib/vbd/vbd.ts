@@ -10,7 +10,7 @@ import type { BlockAllocation } from './block-allocation';
 import type { BlockDevice } from './block-device';
 import { carriesData, checkRequest } from './check-request';
 import { RangeDiscard } from './discard';
-import { FenceWatch } from './fence-watch';
+import { FenceWatch, NO_OBSERVER } from './fence-watch';
 import { DRAIN_TIMEOUT_MS, REQUESTS_MAX, TRANSFERS_MAX } from './limits';
 import type { RequestObserver } from './observer';
 import {
@@ -166,15 +166,40 @@ export class Vbd implements BlockDevice, BlockAllocation, ChunkIoOwner {
   }
 
   resume(): void {
+    // What is held is another's since the hand-over.
+    if (this.isClosed) return;
     this.isPaused = false;
     this.startHeld();
     this.batchEnded();
   }
 
+  /**
+   * From a pause: flushes, and gives the volume to the standby of that name. Where it rejects, the
+   * VBD is paused as before. Else requests that are held never end: they are their source's to send
+   * elsewhere, and only `close` may follow.
+   */
+  async handOver(to: string): Promise<void> {
+    assert(this.isPaused && this.startedCount === 0, 'a VBD is handed over when paused');
+    const { fence } = this;
+    const observer = fence?.observer ?? NO_OBSERVER;
+    // That another has the volume is no loss then.
+    if (fence !== null) fence.observer = NO_OBSERVER;
+    try {
+      await this.volume.handOver(to);
+    } catch (error) {
+      if (fence !== null) fence.observer = observer;
+      throw error;
+    }
+    fence?.close();
+    this.isClosed = true;
+  }
+
   /** Ends a pause, waits for every request, flushes, and gives the volume back. */
   async close(): Promise<void> {
-    if (this.isPaused) this.resume();
-    await this.idle();
+    if (!this.isClosed) {
+      if (this.isPaused) this.resume();
+      await this.idle();
+    }
     this.isClosed = true;
     await this.volume.close();
     this.fence?.close();

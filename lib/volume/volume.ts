@@ -72,6 +72,7 @@ export class Volume implements ChunkIoOwner {
    * lost them nevertheless, so it is told again before the next write to them.
    */
   private readonly unsureEntries = new Set<number>();
+  private isHandedOver = false;
 
   private constructor(
     readonly record: VolumeRecord,
@@ -233,9 +234,23 @@ export class Volume implements ChunkIoOwner {
    */
   async close(): Promise<void> {
     assert(this.transitions.size === 0, 'a volume is closed when idle');
+    if (this.isHandedOver) return this.store.close();
     if (!this.readOnly) await this.flushBeforeClose();
     await this.store.close();
     await this.attachment.release();
+  }
+
+  /**
+   * Flushes, then gives the volume to the standby of that name. No transfer may be in flight. Where
+   * it rejects, the volume is this one's still; else only `close` may follow.
+   *
+   * @throws TapdiskError LAST_FLUSH_FAILED, and those of Attachment.handOver
+   */
+  async handOver(to: string): Promise<void> {
+    assert(this.transitions.size === 0, 'a volume is handed over when idle');
+    await this.flushBeforeClose();
+    await this.attachment.handOver(to);
+    this.isHandedOver = true;
   }
 
   chunkIoDone(io: ChunkIo): void {

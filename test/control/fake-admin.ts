@@ -3,6 +3,7 @@ import type {
   DiskAdmin,
   DiskStatistics,
   DiskStatus,
+  HandedOver,
   RecordedTrace,
 } from '../../lib/control/disk-host';
 import { TapdiskError } from '../../lib/errors';
@@ -46,6 +47,11 @@ export class FakeAdmin implements DiskAdmin {
 
   async detach(cookie: number): Promise<void> {
     this.check('detach', cookie);
+  }
+
+  async handOver(cookie: number, to: string | undefined): Promise<HandedOver> {
+    this.check('handOver', cookie, to);
+    return { to: to ?? 'there:7', blackoutMs: 12.5 };
   }
 
   async startRecording(

@@ -2,7 +2,10 @@
 import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { DiskStatus, HandedOver } from '../../lib/control/disk-host';
 import { FifoClient } from '../../lib/control/fifo-client';
+import { callProcess } from '../../lib/control/socket-client';
+import { socketPathOf } from '../../lib/control/socket-files';
 import { BLKTAP_GEOMETRY, type ShmGeometry } from '../../lib/frontend/shm/shm-geometry';
 import { ShmDevice } from '../../lib/frontend/shm/shm-device';
 import { createPool } from '../../lib/pool/create-pool';
@@ -30,6 +33,12 @@ export interface UnderTestOptions {
   readonly env?: Readonly<Record<string, string>>;
 }
 
+/** One process, and the toolstack's end of its pipes. */
+interface Running {
+  readonly pid: number;
+  readonly client: FifoClient;
+}
+
 /** Everything lies below one temporary directory; `start` and `kill` may be repeated. */
 export class TapdiskUnderTest {
   readonly path = `${POOL}/${VOLUME}`;
@@ -37,8 +46,9 @@ export class TapdiskUnderTest {
   readonly poolDirectory: string;
   /** What every process of this test needs in its environment. */
   readonly env: Readonly<Record<string, string>>;
-  pid = 0;
-  private client: FifoClient | null = null;
+  private running: Running | null = null;
+  private standby: Running | null = null;
+  private starts = 0;
 
   private constructor(
     readonly directory: string,
@@ -73,29 +83,61 @@ export class TapdiskUnderTest {
     return made;
   }
 
+  /** Of the process that serves. */
+  get pid(): number {
+    return this.running?.pid ?? 0;
+  }
+
+  get standbyPid(): number {
+    return this.standby?.pid ?? 0;
+  }
+
   /** PID, PARAMS, NEWDEV; resolves when the ring is served. */
   async start(readOnly = false): Promise<void> {
-    const client = new FifoClient({ directory: join(this.directory, 'fifos'), minor: MINOR });
-    this.client = client;
-    await client.spawn({ program: PROGRAM, env: this.env });
-    this.pid = await client.pid();
-    const image = { path: this.path, readOnly, driverType: DRIVER_TYPE_AIO };
-    await client.open(COOKIE, image);
-    await client.connect(COOKIE, { minor: MINOR, domid: 0, driverType: DRIVER_TYPE_AIO });
+    this.running = await this.launch(this.path, readOnly);
+  }
+
+  /** A second process, which stands by for the same volume and the same ring. */
+  async standBy(): Promise<void> {
+    this.standby = await this.launch(`${this.path}?wait`, false);
+  }
+
+  /** Asks the serving process to hand the disk to the standby; resolves when it has ended. */
+  async handOver(): Promise<HandedOver> {
+    const handed = await callProcess(this.socketOf(this.pid), 'handOver', { cookie: COOKIE });
+    await this.handedOver();
+    return handed;
+  }
+
+  /** The standby is the one that serves from now on; resolves when the other process has ended. */
+  async handedOver(): Promise<void> {
+    await this.end(this.running);
+    this.running = this.standby;
+    this.standby = null;
+  }
+
+  /** What `list --running` knows of a process's disk. */
+  async status(pid: number): Promise<DiskStatus> {
+    return (await callProcess(this.socketOf(pid), 'list', {})).disks[0];
+  }
+
+  socketOf(pid: number): string {
+    return socketPathOf(this.env.TAPDISK_TS_RUNTIME_DIR, pid);
   }
 
   /** kill -9; resolves when the process is gone. */
   async kill(): Promise<void> {
     process.kill(this.pid, 'SIGKILL');
-    await this.gone();
-    await this.client?.dispose();
+    await this.end(this.running);
   }
 
   /** CLOSE; resolves when the process has ended. */
   async stop(): Promise<void> {
-    this.client?.closeDisk(COOKIE, DRIVER_TYPE_AIO);
-    await this.gone();
-    await this.client?.dispose();
+    for (const one of [this.standby, this.running]) {
+      one?.client.closeDisk(COOKIE, DRIVER_TYPE_AIO);
+      await this.end(one);
+    }
+    this.standby = null;
   }
 
   /** What the process has logged so far. */
@@ -108,12 +150,26 @@ export class TapdiskUnderTest {
     rmSync(this.directory, { recursive: true, force: true });
   }
 
-  private async gone(deadlineMs = 30_000): Promise<void> {
+  private async launch(path: string, readOnly: boolean): Promise<Running> {
+    const directory = join(this.directory, 'fifos', String(this.starts++));
+    mkdirSync(directory, { mode: 0o700 });
+    const client = new FifoClient({ directory, minor: MINOR });
+    await client.spawn({ program: PROGRAM, env: this.env });
+    const pid = await client.pid();
+    await client.open(COOKIE, { path, readOnly, driverType: DRIVER_TYPE_AIO });
+    await client.connect(COOKIE, { minor: MINOR, domid: 0, driverType: DRIVER_TYPE_AIO });
+    return { pid, client };
+  }
+
+  private async end(one: Running | null, deadlineMs = 30_000): Promise<void> {
+    if (one === null) return;
+    const { pid, client } = one;
     const until = performance.now() + deadlineMs;
-    while (isAlive(this.pid)) {
-      if (performance.now() > until) throw new Error(`process ${this.pid} does not end`);
+    while (isAlive(pid)) {
+      if (performance.now() > until) throw new Error(`process ${pid} does not end`);
       await new Promise((resolve) => setTimeout(resolve, 5));
     }
+    await client.dispose();
   }
 }
 

@@ -1,7 +1,11 @@
 /** `tapdisk-ts attach`: starts a process that serves a volume on a ring. */
 import { resolve } from 'node:path';
+import type { WaitProgress } from '../../control/disk-host';
 import { parseVolumeAddress } from '../../pool/address';
-import { defineCommand } from '../command';
+import type { AttachMode } from '../../tapdisk/disk-path';
+import { type CommandContext, defineCommand } from '../command';
+import { UsageError } from '../failure';
+import { type Progress, startProgress } from '../progress';
 import { attachVolume } from '../running/attach-volume';
 import { formatSize } from '../sizes';
 
@@ -14,11 +18,26 @@ export const attach = defineCommand({
     ['tapdisk-ts attach main/disk1', "Serve it on a new ring of the kernel's blktap2 module"],
     ['tapdisk-ts attach main/disk1 --minor 3', 'On /dev/xen/blktap3, or where that minor is'],
     ['tapdisk-ts attach main/disk1 --device shm:/dev/shm/rings', 'On a stand-in, without Xen'],
+    [
+      'tapdisk-ts attach main/disk1 --wait',
+      'Stand by, and serve it once it is free or handed over',
+    ],
+    ['tapdisk-ts attach main/disk1 --steal', 'Take it from an owner that is known to be dead'],
   ],
   options: (yargs) =>
     yargs
       .positional('volume', { type: 'string', demandOption: true, describe: 'POOL/VOLUME' })
       .option('read-only', { type: 'boolean', default: false, describe: 'Refuse writes' })
+      .option('wait', {
+        type: 'boolean',
+        default: false,
+        describe: 'Stand by where another has it, and take it the moment that it is free',
+      })
+      .option('steal', {
+        type: 'boolean',
+        default: false,
+        describe: 'Take it from an owner known dead, once that can write no more',
+      })
       .option('device', {
         type: 'string',
         default: 'auto',
@@ -33,26 +52,57 @@ export const attach = defineCommand({
         describe: 'Domain whose disk this is',
       })
       .option('log', { type: 'string', requiresArg: true, describe: "File for the process's log" }),
-  async run(options, { io, output }) {
+  async run(options, context) {
+    const { io, output } = context;
     parseVolumeAddress(options.volume);
+    const mode = modeOf(options);
     const log = options.log ?? io.env.TAPDISK_TS_LOG;
+    const progress = stealProgress(context);
     const attached = await attachVolume({
       volume: options.volume,
       readOnly: options['read-only'],
+      mode,
+      onProgress: (now) => progress.update(now),
       device: options.device,
       minor: options.minor,
       domid: options.domid,
       log: log ? resolve(log) : undefined,
       env: io.env,
-    });
+    }).finally(() => progress.stop());
     output.facts(attached, [
       ['volume', attached.volume],
       ['pid', String(attached.pid)],
       ['minor', String(attached.minor)],
       ['device', attached.device],
+      ['state', attached.state],
       ['size', formatSize(attached.sectors * SECTOR_BYTES)],
       ['mode', attached.readOnly ? 'read-only' : 'read and write'],
       ['log', attached.log],
     ]);
   },
 });
+
+function modeOf(options: { wait: boolean; steal: boolean; 'read-only': boolean }): AttachMode {
+  const { wait, steal } = options;
+  if (wait && steal) throw new UsageError('give --wait or --steal, not both');
+  if ((wait || steal) && options['read-only']) {
+    throw new UsageError('--wait and --steal are for writing; leave --read-only away');
+  }
+  return wait ? 'wait' : steal ? 'steal' : 'attach';
+}
+
+/** A bar of seconds, from the moment at which it is known how many there are. */
+function stealProgress(context: CommandContext): {
+  update(progress: WaitProgress): void;
+  stop(): void;
+} {
+  let bar: Progress | null = null;
+  return {
+    update({ waitedMs, totalMs }) {
+      const total = Math.ceil(totalMs / 1000);
+      bar ??= startProgress(context, { label: 'fencing the owner', total, unit: 's' });
+      bar.update(Math.min(total, Math.floor(waitedMs / 1000)));
+    },
+    stop: () => bar?.stop(),
+  };
+}

@@ -5,6 +5,7 @@ import { create } from './create';
 import { deleteCommand } from './delete';
 import { detach } from './detach';
 import { doctor } from './doctor';
+import { handover } from './handover';
 import { info } from './info';
 import { list } from './list';
 import { pause } from './pause';
@@ -39,6 +40,7 @@ export const commands: readonly (Command | CommandGroup)[] = [
     commands: [serveNbd],
   },
   detach,
+  handover,
   pause,
   resume,
   stats,

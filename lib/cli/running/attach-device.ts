@@ -1,9 +1,10 @@
 /** Which ring `attach` connects: its minor number, and how the tapdisk process finds it. */
+import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { allocateTap, CONTROL_NODES, freeTap } from '../../frontend/blktap/blktap2-control';
 import { DEVICE_TEMPLATE_VARIABLE, parseRingLocation } from '../../frontend/blktap/find-device';
 import { linuxSyscalls } from '../../frontend/blktap/linux-syscalls';
-import { ShmDevice } from '../../frontend/shm/shm-device';
+import { SHM_FILES, ShmDevice } from '../../frontend/shm/shm-device';
 import { BLKTAP_GEOMETRY } from '../../frontend/shm/shm-geometry';
 import { MINOR_MAX } from '../../control/limits';
 import { TapdiskError } from '../../errors';
@@ -19,7 +20,8 @@ export interface AttachDevice {
 /**
  * Chooses, and makes where that is ours to do, as the kernel would before NEWDEV:
  * - `shm:DIR`: the stand-in device DIR/blktap<minor>. Without a minor the first that is not there
- *   yet; with one, an existing device is taken again, for its front end may wait there.
+ *   yet; with one, an existing device is taken again, for its front end may wait there. Where DIR
+ *   itself is a stand-in device, it is that one.
  * - a character device's path, whose name ends with its minor;
  * - `auto`: as TAPDISK_TS_DEVICE says; else the given minor in the usual places; else a new ring of
  *   the blktap2 module.
@@ -52,7 +54,21 @@ function named(device: string, minor: number | undefined): AttachDevice {
       `${JSON.stringify(device)} is no device; use shm:DIRECTORY, a device's path, or auto.`,
     );
   }
-  if (kind === 'shm') return standIn(path.join(path.resolve(place), 'blktap%d'), minor);
+  if (kind === 'shm') {
+    const directory = path.resolve(place);
+    if (!isStandIn(directory)) return standIn(path.join(directory, 'blktap%d'), minor);
+    const { minor: number, template } = numbered(device, directory, minor);
+    return { minor: number, template: `shm:${template}`, undo: nothingToUndo };
+  }
+  return { ...numbered(device, place, minor), undo: nothingToUndo };
+}
+
+/** The minor at the end of a device's path, and the path with %d in its place. */
+function numbered(
+  device: string,
+  place: string,
+  minor: number | undefined,
+): { minor: number; template: string } {
   const match = /^(\/.*[^0-9])([0-9]{1,3})$/.exec(place);
   const number = Number(match?.[2]);
   if (match === null || number > MINOR_MAX || (minor !== undefined && minor !== number)) {
@@ -62,7 +78,11 @@ function named(device: string, minor: number | undefined): AttachDevice {
         `number (0 to ${MINOR_MAX}), such as /dev/xen/blktap3.`,
     );
   }
-  return { minor: number, template: `${match[1]}%d`, undo: nothingToUndo };
+  return { minor: number, template: `${match[1]}%d` };
+}
+
+function isStandIn(directory: string): boolean {
+  return existsSync(path.join(directory, SHM_FILES.geometry));
 }
 
 function fromTemplate(template: string, minor: number | undefined): AttachDevice {

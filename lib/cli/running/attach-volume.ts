@@ -3,6 +3,7 @@ import { mkdirSync, readdirSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { LOG_VARIABLE } from '../../control/daemonise';
+import type { DiskState, DiskStatus, WaitProgress } from '../../control/disk-host';
 import { DRIVER_TYPE_CHUNK } from '../../control/driver-types';
 import { FifoClient } from '../../control/fifo-client';
 import { processIsAlive } from '../../control/process-alive';
@@ -11,13 +12,17 @@ import { callProcess } from '../../control/socket-client';
 import { socketPathOf } from '../../control/socket-files';
 import { DEVICE_TEMPLATE_VARIABLE } from '../../frontend/blktap/find-device';
 import { TapdiskError } from '../../errors';
-import { chooseDevice } from './attach-device';
+import { type AttachMode, formatDiskPath } from '../../tapdisk/disk-path';
+import { type AttachDevice, chooseDevice } from './attach-device';
 import { tapdiskProgram } from './tapdisk-program';
 
 export interface AttachRequest {
   /** "pool/volume" */
   readonly volume: string;
   readonly readOnly: boolean;
+  readonly mode: AttachMode;
+  /** Told while a steal waits. */
+  readonly onProgress?: (progress: WaitProgress) => void;
   /** See chooseDevice. */
   readonly device: string;
   readonly minor: number | undefined;
@@ -33,6 +38,8 @@ export interface AttachedVolume {
   readonly minor: number;
   /** As the process names it: `shm:/dir` or a character device's path. */
   readonly device: string;
+  /** `standby` or `running`, as a rule. */
+  readonly state: DiskState;
   readonly domid: number;
   readonly readOnly: boolean;
   /** 512-byte sectors. */
@@ -43,6 +50,10 @@ export interface AttachedVolume {
 /** A process whose attach failed gets so long to end by itself, then SIGTERM, then SIGKILL. */
 const END_TIMEOUT_MS = 2_000;
 const END_CHECK_INTERVAL_MS = 20;
+
+/** A steal waits for a lease and for what may still be on its way; after this STEAL_FAILED. */
+const STEAL_TIMEOUT_MS = 120_000;
+const STEAL_CHECK_INTERVAL_MS = 100;
 
 /**
  * Makes the FIFOs, starts the process, opens the volume and connects the device.
@@ -60,7 +71,7 @@ export async function attachVolume(request: AttachRequest): Promise<AttachedVolu
       if (device.template !== null) env[DEVICE_TEMPLATE_VARIABLE] = device.template;
       const ctl = new FifoClient({ directory, minor: device.minor });
       try {
-        const started = await drive(ctl, request, device.minor, env, runtime);
+        const started = await drive(ctl, request, device, env, runtime);
         return { ...started, volume: request.volume, readOnly: request.readOnly, log };
       } finally {
         await ctl.dispose();
@@ -77,11 +88,12 @@ export async function attachVolume(request: AttachRequest): Promise<AttachedVolu
 async function drive(
   ctl: FifoClient,
   request: AttachRequest,
-  minor: number,
+  device: AttachDevice,
   env: Record<string, string>,
   runtime: string,
-): Promise<Pick<AttachedVolume, 'pid' | 'minor' | 'device' | 'domid' | 'sectors'>> {
-  const { volume, readOnly, domid } = request;
+): Promise<Pick<AttachedVolume, 'pid' | 'minor' | 'device' | 'state' | 'domid' | 'sectors'>> {
+  const { volume, readOnly, domid, mode } = request;
+  const { minor } = device;
   const driverType = DRIVER_TYPE_CHUNK;
   // One disk a process, so any cookie does.
   const cookie = minor;
@@ -89,16 +101,55 @@ async function drive(
   const pid = await ctl.pid();
   const socketPath = socketPathOf(runtime, pid);
   try {
-    const { sectors } = await ctl.open(cookie, { path: volume, readOnly, driverType });
+    const { sectors } = await ctl.open(cookie, {
+      path: formatDiskPath({ path: volume, mode }),
+      readOnly,
+      driverType,
+    });
     await ctl.connect(cookie, { minor, domid, driverType });
-    const { disks } = await callProcess(socketPath, 'list', {});
-    const device = disks.find((disk) => disk.cookie === cookie)?.device ?? `minor ${minor}`;
-    return { pid, minor, device, domid, sectors };
+    const found = await (mode === 'steal'
+      ? stolen(socketPath, cookie, request)
+      : lookAt(socketPath, cookie));
+    const state = found?.state ?? 'running';
+    const place = device.template?.replace('%d', String(minor)) ?? `minor ${minor}`;
+    return { pid, minor, device: found?.device ?? place, state, domid, sectors };
   } catch (error) {
     const reason = await reasonOf(error, cookie, socketPath);
     ctl.closeDisk(cookie, driverType);
     await processEnded(pid);
     throw reason;
+  }
+}
+
+async function lookAt(socketPath: string, cookie: number): Promise<DiskStatus | undefined> {
+  const { disks } = await callProcess(socketPath, 'list', {});
+  return disks.find((disk) => disk.cookie === cookie);
+}
+
+/** Resolves when the process has the volume. @throws TapdiskError STEAL_FAILED */
+async function stolen(
+  socketPath: string,
+  cookie: number,
+  { volume, onProgress }: AttachRequest,
+): Promise<DiskStatus> {
+  const deadline = Date.now() + STEAL_TIMEOUT_MS;
+  for (;;) {
+    const disk = await lookAt(socketPath, cookie);
+    if (disk === undefined || disk.state === 'stopped') {
+      throw new TapdiskError(
+        'STEAL_FAILED',
+        disk?.reason ?? `the process that was to take ${volume} serves it no more; see its log`,
+      );
+    }
+    if (disk.state !== 'standby') return disk;
+    if (disk.progress) onProgress?.(disk.progress);
+    if (Date.now() >= deadline) {
+      throw new TapdiskError(
+        'STEAL_FAILED',
+        `${volume} could not be taken within ${STEAL_TIMEOUT_MS / 1000} s; see pool status`,
+      );
+    }
+    await delay(STEAL_CHECK_INTERVAL_MS);
   }
 }
 

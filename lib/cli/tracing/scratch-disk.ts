@@ -41,6 +41,7 @@ export async function makeScratchDisk(
     const { device } = await attachVolume({
       volume,
       readOnly: false,
+      mode: 'attach',
       device: `shm:${rings}`,
       minor: undefined,
       domid: 0,

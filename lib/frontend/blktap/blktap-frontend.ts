@@ -27,6 +27,8 @@ import { linuxSyscalls } from './linux-syscalls';
 export class BlktapFrontend implements Frontend {
   readonly kind: FrontendKind;
   readonly flushCapable: boolean;
+  /** The kernel fails what is pending with EIO when its ring is unmapped. */
+  readonly survivesClose = false;
   readonly steadyMemory = null;
   readonly counters = newRingCounters();
 

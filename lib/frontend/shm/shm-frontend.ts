@@ -25,6 +25,7 @@ export class ShmFrontend implements Frontend {
   readonly kind = 'shm';
   readonly path: string;
   readonly flushCapable = true;
+  readonly survivesClose = true;
   readonly counters = newRingCounters();
   stopped: TapdiskError | null = null;
 

@@ -8,7 +8,7 @@ const ROOT = path.join(__dirname, '../../..');
 /**
  * Compiles what is needed into `directory` and returns the program's path. What the fake does is
  * chosen by the volume's name: `refused` is not there, `unconnectable` has no device, `mute` never
- * opens; others work.
+ * opens, `undying` cannot be stolen; others work.
  */
 export function makeFakeTapdisk(directory: string): string {
   compile('lib', directory, (name) => name === 'errors.ts' || name === 'assert.ts');
@@ -58,8 +58,11 @@ const host = {
   async open(cookie, { path, readOnly }) {
     if (path.endsWith('/mute')) await new Promise(() => undefined);
     if (path.endsWith('/refused')) throw new TapdiskError('VOLUME_NOT_FOUND', 'no volume ' + path);
-    disks.set(cookie, { cookie, pid: process.pid, volume: path, readOnly, device: null, domid: null,
-      state: 'opened', reason: null, recording: null });
+    const [volume, how] = path.split('?');
+    disks.set(cookie, { cookie, pid: process.pid, volume, readOnly, device: null, domid: null,
+      state: how ? 'standby' : 'opened', reason: null, recording: null });
+    if (how === 'steal') setTimeout(() => Object.assign(disk(cookie), path.includes('/undying')
+      ? { state: 'stopped', reason: 'the owner does not die' } : { state: 'running' }), 150);
     return { sectors: 2048, sectorSize: 512, info: 0 };
   },
   async connect(cookie, { minor, domid }) {
@@ -67,6 +70,7 @@ const host = {
       throw new TapdiskError('DEVICE_NOT_FOUND', 'no device ' + minor);
     }
     const device = (process.env.TAPDISK_TS_DEVICE ?? '/dev/none%d').replace('%d', minor);
+    if (disk(cookie).state === 'standby') return;
     Object.assign(disk(cookie), { device, domid, state: 'running' });
   },
   async close(cookie) { disk(cookie); disks.delete(cookie); },
@@ -81,6 +85,11 @@ const admin = {
   },
   async pause(cookie) { disk(cookie).state = 'paused'; },
   async resume(cookie) { disk(cookie).state = 'running'; },
+  async handOver(cookie, to) {
+    disk(cookie);
+    if (to === 'nobody:1') throw new TapdiskError('STANDBY_NOT_FOUND', 'nobody:1 does not stand by');
+    return { to: to ?? 'there:7', blackoutMs: 12.345 };
+  },
   async detach(cookie) { await host.close(cookie); pipes.endIfUnused(); },
   async startRecording(cookie, { path }) { disk(cookie).recording = path; },
   async stopRecording(cookie) {

@@ -102,6 +102,38 @@ test('the life of a disk, each command from a shell of its own', async () => {
   expect(existsSync(path.join(at.rings, 'blktap0'))).toBe(true);
 });
 
+test('a second process stands by on the same device, and is asked only by its pid', async () => {
+  const at = place();
+  const { pid, device } = await attach(at, 'main/disk1');
+  const { out } = await at.run(...['attach', 'main/disk1', '--device', device, '--wait', '--json']);
+  const standby = JSON.parse(out) as Attached & { state: string };
+  pids.push(standby.pid);
+  expect(standby).toMatchObject({ device, minor: 0, state: 'standby' });
+  expect(readdirSync(at.rings)).toEqual(['blktap0']);
+  expect((await at.run('pause', 'main/disk1')).out).toContain(`process ${pid}`);
+  expect((await at.run('list', '--running')).out).toMatch(/standby/);
+  expect((await at.run('handover', 'main/disk1')).out).toBe(
+    `main/disk1 handed over from process ${pid} to there:7; blackout here 12.3 ms\n`,
+  );
+  expect((await at.run('handover', 'main/disk1', '--to', 'nobody:1')).exitCode).toBe(3);
+  const told = await at.run('handover', 'main/disk1', '--to', 'b:2', '--json');
+  expect(JSON.parse(told.out)).toEqual({ volume: 'main/disk1', pid, to: 'b:2', blackoutMs: 12.3 });
+});
+
+test('a steal ends when the volume is ours, or says why it never will be', async () => {
+  const at = place();
+  const { pid } = await attach(at, 'main/disk1', '--steal');
+  expect(processIsAlive(pid)).toBe(true);
+  const { exitCode, err } = await at.run(
+    ...['attach', 'main/undying', '--steal', '--device', `shm:${at.rings}`, '--json'],
+  );
+  expect(exitCode).toBe(1);
+  expect(JSON.parse(err)).toEqual({
+    error: { code: 'STEAL_FAILED', message: 'the owner does not die' },
+  });
+  expect(readdirSync(at.rings)).toEqual(['blktap0']);
+});
+
 test('stats: a table, JSON, and samples', async () => {
   const at = place();
   await attach(at, 'main/disk1');
@@ -223,6 +255,8 @@ test('a disk that does not run is not found', async () => {
 
 test.each([
   [['record', 'main/disk1']],
+  [['attach', 'main/disk1', '--wait', '--steal']],
+  [['attach', 'main/disk1', '--wait', '--read-only']],
   [['record', 'main/disk1', '--stop', '--output', 'x']],
   [['record', 'main/disk1', '--output', 'x', '--payload', 'half']],
   [['stats', 'main/disk1', '--watch', '0']],

@@ -1,0 +1,22 @@
+/** Limits of a tapdisk process, and what happens at each. */
+
+/**
+ * A hand-over's wait for the requests in flight; at the limit the disk is resumed, and the hand-over
+ * fails with RING_DRAIN_TIMEOUT.
+ */
+export const HAND_OVER_DRAIN_TIMEOUT_MS = 5_000;
+
+/**
+ * A hand-over's wait for each of its two flushes; at the limit the disk is resumed, and the
+ * hand-over fails with HAND_OVER_TIMEOUT.
+ */
+export const HAND_OVER_FLUSH_TIMEOUT_MS = 10_000;
+
+/**
+ * Whoever has taken a volume over waits so long for its predecessor to let go of the ring; then the
+ * disk is `stopped`, with SHM_IN_USE as the reason.
+ */
+export const RING_TAKE_OVER_TIMEOUT_MS = 15_000;
+
+/** Pause between two tries for that ring. */
+export const RING_TAKE_OVER_RETRY_MS = 5;
