@@ -59,8 +59,8 @@ export interface AttachOptions {
    * more, which may take as long as its lease, and then attaches.
    */
   readonly steal?: boolean;
-  /** Told now and then while a steal waits. */
-  readonly onProgress?: (waitedMs: number, totalMs: number) => void;
+  /** Told again and again, while it has to be waited, for how long still. */
+  readonly onWaiting?: (leftMs: number) => void;
 }
 
 /** One that stands by to attach a volume the moment that it is free or handed over. */

@@ -108,7 +108,10 @@ async function steal(pool: Pool, volume: string, progress: StealProgress): Promi
   const attached = pool.coordination.attach(volume, {
     readOnly: false,
     steal: true,
-    onProgress: (waitedMs, totalMs) => (progress.now = { waitedMs, totalMs }),
+    onWaiting: (leftMs) => {
+      const totalMs = Math.max(progress.now?.totalMs ?? 0, leftMs);
+      progress.now = { waitedMs: totalMs - leftMs, totalMs };
+    },
   });
   attached.catch(() => {});
   return { record, attached, cancel: async () => {} };
