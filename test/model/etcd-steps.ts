@@ -2,28 +2,28 @@
 import type { PlantedBugs } from './planted-bugs';
 import {
   freshId,
-  LEASE_TICKS,
   type Operation,
+  type OperationKind,
   type Process,
   type Sent,
   STANDBY,
   type State,
+  STEAL_TICKS,
+  TAKE_OVER_TICKS,
 } from './state';
 
 /** Decides a transaction and gives the reply, with what its sender goes by and nothing else. */
 export function decide(state: State, operation: Operation, bugs: PlantedBugs): Sent {
-  const isUnclean = state.isInUse;
   const isDone = comparesHold(state, operation, bugs) && doOperation(state, operation, bugs);
   const { kind } = operation;
-  const puts = isDone && (kind === 'attach' || kind === 'reacquire');
+  const puts = isDone && putsLock(kind);
   return {
     operation,
     stage: isDone ? 'done' : 'refused',
-    age: 0,
     epoch: puts ? state.epoch : 0,
     lockId: puts ? state.lock!.id : 0,
     stateRevision: puts || (isDone && kind === 'touch') ? state.stateRevision : 0,
-    isUnclean: isUnclean && isDone && kind === 'attach',
+    wait: puts && kind !== 'reacquire' ? state.unsettled : 0,
   };
 }
 
@@ -32,6 +32,8 @@ function comparesHold(state: State, operation: Operation, bugs: PlantedBugs): bo
   switch (kind) {
     case 'attach':
       return state.lock === null && state.stateRevision === stateRevision;
+    case 'steal':
+      return state.lock?.id === lockId && state.stateRevision === stateRevision;
     case 'reacquire':
       return (
         state.lock === null && (bugs.lockWithoutEpoch || state.stateRevision === stateRevision)
@@ -54,7 +56,14 @@ function comparesHold(state: State, operation: Operation, bugs: PlantedBugs): bo
 function doOperation(state: State, operation: Operation, bugs: PlantedBugs): boolean {
   switch (operation.kind) {
     case 'attach':
-      return putLock(state, operation, state.epoch + 1);
+      return takeLock(
+        state,
+        operation,
+        bugs.noTakeOverWait || !state.isInUse ? 0 : TAKE_OVER_TICKS,
+        bugs,
+      );
+    case 'steal':
+      return takeLock(state, operation, bugs.noStealWait ? TAKE_OVER_TICKS : STEAL_TICKS, bugs);
     case 'reacquire':
       return putLock(state, operation, state.epoch);
     case 'commit':
@@ -90,6 +99,12 @@ function putLock(state: State, operation: Operation, epoch: number): boolean {
   return true;
 }
 
+function takeLock(state: State, operation: Operation, wait: number, bugs: PlantedBugs): boolean {
+  if (!putLock(state, operation, state.epoch + 1)) return false;
+  state.unsettled = bugs.waitNotKept ? wait : Math.max(state.unsettled, wait);
+  return true;
+}
+
 function handOver(state: State, operation: Operation, bugs: PlantedBugs): boolean {
   const standby = state.processes[STANDBY];
   if (standby.leaseLeft === 0) return false;
@@ -108,11 +123,9 @@ function leaseHolder(state: State, leaseId: number): Process | undefined {
   return state.processes.find((p) => p.leaseId === leaseId && p.leaseLeft > 0);
 }
 
-/** Whether it confirms; the lease's time begins anew then. */
-export function confirmKeepAlive(process: Process): boolean {
-  if (process.leaseLeft === 0) return false;
-  process.leaseLeft = LEASE_TICKS;
-  return true;
+/** Whether the transaction puts the lock for its sender. */
+export function putsLock(kind: OperationKind): boolean {
+  return kind === 'attach' || kind === 'steal' || kind === 'reacquire';
 }
 
 /** The lease is gone, and the lock with it where it was put under this lease. */

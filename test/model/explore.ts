@@ -28,8 +28,17 @@ interface Origin {
   readonly label: string;
 }
 
-/** @throws Error beyond `statesMax` states: the model has become too large for its test. */
-export function explore<State>(machine: Machine<State>, statesMax: number): Exploration {
+export interface Bounds {
+  /** Beyond so many it throws: the model has become too large for its test. */
+  readonly statesMax: number;
+  /** Steps from the first state that are looked at; all without it. */
+  readonly depthMax?: number;
+}
+
+export function explore<State>(
+  machine: Machine<State>,
+  { statesMax, depthMax = Infinity }: Bounds,
+): Exploration {
   const origins: Origin[] = [{ before: -1, label: '' }];
   const seen = new Set([machine.encode(machine.initial)]);
   let level = [{ state: machine.initial, index: 0 }];
@@ -43,6 +52,7 @@ export function explore<State>(machine: Machine<State>, statesMax: number): Expl
         const labels = wayTo(index, origins);
         return { states: seen.size, steps, depth, counterExample: { violation, labels } };
       }
+      if (depth === depthMax) continue;
       machine.next(state, (label, after) => {
         steps++;
         const code = machine.encode(after);

@@ -4,12 +4,11 @@
  * words; lib/coordination/etcd does it.
  */
 import type { Machine } from './explore';
-import { confirmKeepAlive, decide, endLease } from './etcd-steps';
+import { decide, endLease, putsLock } from './etcd-steps';
 import type { PlantedBugs } from './planted-bugs';
 import {
   copyOf,
   encode,
-  EPOCH_MAX,
   FENCE_TICKS,
   freshId,
   initialState,
@@ -20,8 +19,6 @@ import {
   type Process,
   STANDBY,
   type State,
-  STEAL_TICKS,
-  TAKE_OVER_TICKS,
 } from './state';
 
 /** What is older confirms nothing any more: a keep-alive counts as lost then. */
@@ -33,6 +30,12 @@ const NAMES = ['A', 'B', 'standby'];
  * in every state each process may do nothing for any number of ticks, which is what SIGSTOP does.
  */
 export interface Scope {
+  /** Where the model ends: nobody attaches any more. At most 3. */
+  readonly epochMax: number;
+  /** Messages that are lost, late or done twice in one history. */
+  readonly faultsMax: number;
+  /** Replies to keep-alives take their time. */
+  readonly slowReplies: boolean;
   readonly steals: boolean;
   readonly handsOver: boolean;
   readonly kills: boolean;
@@ -41,12 +44,14 @@ export interface Scope {
 type Change = (state: State, process: Process) => void;
 
 export class Protocol implements Machine<State> {
-  readonly initial = initialState();
+  readonly initial: State;
 
   constructor(
     private readonly scope: Scope,
     private readonly bugs: PlantedBugs = {},
-  ) {}
+  ) {
+    this.initial = initialState(scope.faultsMax);
+  }
 
   encode(state: State): string {
     return encode(state);
@@ -75,9 +80,9 @@ export class Protocol implements Machine<State> {
     }
   }
 
-  private mayWrite({ phase, fence, wait, epoch }: Process): boolean {
+  private mayWrite({ phase, fence, isSettled }: Process): boolean {
     const isOpen = fence > 0 || this.bugs.noSelfFence === true;
-    return phase === 'owner' && epoch > 0 && wait === 0 && isOpen;
+    return phase === 'owner' && isSettled && isOpen;
   }
 
   private timeSteps(state: State, emit: (label: string, state: State) => void): void {
@@ -104,21 +109,27 @@ export class Protocol implements Machine<State> {
     const { operation } = sent;
     if (sent.stage === 'request') {
       const arrive: Change = (s, p) => {
-        p.sent = { ...decide(s, operation, this.bugs), age: sent.age };
+        p.sent = decide(s, operation, this.bugs);
       };
       step(`${operation.kind} arrives`, arrive);
-      if (state.late === null) {
+      if (state.late === null && state.faultsLeft > 0) {
         step(`${operation.kind} arrives, and will arrive again`, (s, p) => {
           arrive(s, p);
           s.late = operation;
+          s.faultsLeft--;
         });
         step(`gives ${operation.kind} up while it is under way`, (s, p) => {
           s.late = operation;
+          s.faultsLeft--;
           giveUp(p, operation);
         });
       }
     }
-    step(`${operation.kind} is lost`, (_, p) => giveUp(p, operation));
+    if (state.faultsLeft === 0) return;
+    step(`${operation.kind} is lost`, (s, p) => {
+      s.faultsLeft--;
+      giveUp(p, operation);
+    });
   }
 
   private fateSteps(process: Process, step: (label: string, change: Change) => void): void {
@@ -151,19 +162,15 @@ export class Protocol implements Machine<State> {
   }
 
   private hear(state: State, process: Process): void {
-    const { operation, stage, lockId, stateRevision, epoch, age, isUnclean } = process.sent!;
+    const { operation, stage, lockId, stateRevision, epoch, wait } = process.sent!;
+    // By the lease that it was put under: a standby's may be an old one.
+    const fence = this.bugs.fenceFromAttach ? FENCE_TICKS : process.fence;
     process.sent = null;
     if (stage === 'refused') {
       if (operation.kind === 'handOver') process.unsure = operation;
       else leave(state, process);
-    } else if (operation.kind === 'attach') {
-      const fence = FENCE_TICKS - age;
-      this.own(process, { lockId, stateRevision, epoch, fence, isUnclean });
-    } else if (operation.kind === 'reacquire') {
-      const { epoch: own, wait } = process;
-      const fence = FENCE_TICKS - age;
-      this.own(process, { lockId, stateRevision, epoch: own, fence, isUnclean: false });
-      process.wait = wait;
+    } else if (putsLock(operation.kind)) {
+      own(process, operation, { lockId, stateRevision, epoch, wait, fence });
     } else if (operation.kind === 'touch') {
       process.phase = 'owner';
       process.stateRevision = stateRevision;
@@ -176,40 +183,21 @@ export class Protocol implements Machine<State> {
   private look(state: State, process: Process): void {
     const operation = process.unsure!;
     process.unsure = null;
-    const { lock, stateRevision, epoch } = state;
-    if (operation.kind === 'attach' || operation.kind === 'reacquire') {
+    const { lock, stateRevision, epoch, unsettled: wait } = state;
+    const { fence } = process;
+    if (putsLock(operation.kind)) {
       if (lock?.token === operation.token) {
-        const isUnclean = operation.kind === 'attach';
-        const known = { lockId: lock.id, stateRevision, epoch, isUnclean };
-        this.own(process, { ...known, fence: process.fence });
-      } else if (operation.kind === 'attach') {
+        own(process, operation, { lockId: lock.id, stateRevision, epoch, wait, fence });
+      } else if (operation.kind !== 'reacquire') {
         leave(state, process);
       }
     } else if (lock?.id !== process.lockId) {
       leave(state, process);
-    } else if (operation.kind === 'handOver' && this.bugs.resumeWithoutTouch) {
+    } else if (this.bugs.resumeWithoutTouch) {
       process.phase = 'owner';
     } else {
       this.send(state, process, 'touch');
     }
-  }
-
-  private own(
-    process: Process,
-    known: {
-      lockId: number;
-      stateRevision: number;
-      epoch: number;
-      fence: number;
-      isUnclean: boolean;
-    },
-  ): void {
-    process.phase = 'owner';
-    process.lockId = known.lockId;
-    process.stateRevision = known.stateRevision;
-    process.epoch = known.epoch;
-    process.fence = Math.max(0, known.fence);
-    process.wait = known.isUnclean && !this.bugs.noTakeOverWait ? TAKE_OVER_TICKS : 0;
   }
 
   private attachSteps(
@@ -218,10 +206,10 @@ export class Protocol implements Machine<State> {
     index: number,
     step: (label: string, change: Change) => void,
   ): void {
-    const { phase, wait, sent, unsure } = process;
+    const { phase, sent, unsure } = process;
     // A lease of a process that was killed may still be there: one at a time keeps the model small.
     const isFresh = phase === 'idle' && process.leaseLeft === 0 && process.transfer === null;
-    const canRise = state.epoch < EPOCH_MAX;
+    const canRise = state.epoch < this.scope.epochMax;
     if (index === STANDBY) {
       if (isFresh && canRise && this.scope.handsOver) {
         step('stands by', (s, p) => {
@@ -239,30 +227,20 @@ export class Protocol implements Machine<State> {
       }
       return;
     }
-    if (isFresh && canRise && state.lock === null) {
-      step('asks for the lock', (s, p) => {
-        grantLease(s, p);
-        this.send(s, p, 'attach');
-        p.phase = 'asking';
-      });
-    }
-    if (isFresh && canRise && state.lock !== null && this.scope.steals) {
-      step('revokes the lease of the owner', (s, p) => {
-        const owner = s.processes.find(({ leaseId }) => leaseId === s.lock?.leaseId);
-        if (owner !== undefined) endLease(s, owner);
-        p.phase = 'stealing';
-        p.wait = this.bugs.noStealWait ? 0 : STEAL_TICKS;
-      });
-    }
-    if (phase === 'stealing' && wait === 0) {
-      step('has waited, and goes on to attach', (_, p) => forget(p));
-    }
+    if (!isFresh || !canRise) return;
+    const kind = state.lock === null ? 'attach' : 'steal';
+    if (kind === 'steal' && !this.scope.steals) return;
+    step(`sends ${kind}`, (s, p) => {
+      grantLease(s, p);
+      this.send(s, p, kind);
+      p.phase = 'asking';
+    });
   }
 
   private takeHandedLock(state: State, process: Process): void {
     const { lock, stateRevision, epoch } = state;
-    const known = { lockId: lock!.id, stateRevision, epoch, isUnclean: false };
-    this.own(process, { ...known, fence: process.fence });
+    const { fence } = process;
+    own(process, null, { lockId: lock!.id, stateRevision, epoch, wait: 0, fence });
     state.handedTo = 0;
   }
 
@@ -271,22 +249,28 @@ export class Protocol implements Machine<State> {
    * case: the lease ends soonest and the fence closes latest. That the reply takes its time is
    * modelled for the sake of owners that count from it.
    */
-  private keepAliveSteps(process: Process, step: (label: string, change: Change) => void): void {
-    if (process.leaseLeft === 0) {
-      step('hears that its lease is gone', (_, p) => {
-        if (p.phase === 'owner') p.phase = 'leaseless';
+  private keepAliveSteps(
+    state: State,
+    process: Process,
+    step: (label: string, change: Change) => void,
+  ): void {
+    const isOwner = process.phase === 'owner';
+    const isItsOwn = !isOwner || state.lock?.id === process.lockId;
+    if (process.leaseLeft === 0 || !isItsOwn) {
+      step('sees that its lease or lock is gone', (_, p) => {
+        if (isOwner) p.phase = 'leaseless';
         else forget(p);
       });
       return;
     }
     if (process.leaseLeft === LEASE_TICKS) return;
     step('sends a keep-alive, which is confirmed', (_, p) => {
-      confirmKeepAlive(p);
+      p.leaseLeft = LEASE_TICKS;
       p.fence = FENCE_TICKS;
     });
-    if (process.phase === 'owner' && process.confirmedAge === null) {
+    if (isOwner && this.scope.slowReplies && process.confirmedAge === null) {
       step('sends a keep-alive, which is confirmed slowly', (_, p) => {
-        confirmKeepAlive(p);
+        p.leaseLeft = LEASE_TICKS;
         p.confirmedAge = 0;
       });
     }
@@ -299,7 +283,7 @@ export class Protocol implements Machine<State> {
     step: (label: string, change: Change) => void,
   ): void {
     const { phase, sent, unsure, transfer } = process;
-    if (phase === 'owner' || phase === 'standby') this.keepAliveSteps(process, step);
+    if (phase === 'owner' || phase === 'standby') this.keepAliveSteps(state, process, step);
     if (phase === 'leaseless' && sent === null && unsure === null) {
       if (state.lock !== null || (state.epoch !== process.epoch && !this.bugs.lockWithoutEpoch)) {
         step('sees that another has the volume', leave);
@@ -311,6 +295,13 @@ export class Protocol implements Machine<State> {
       }
     }
     if (phase !== 'owner') return;
+    if (!process.isSettled && process.wait === 0 && state.lock?.id === process.lockId) {
+      step('has waited, and says so', (s, p) => {
+        p.isSettled = true;
+        s.unsettled = 0;
+        p.stateRevision = s.stateRevision = freshId(s);
+      });
+    }
     if (this.mayWrite(process) && transfer === null) {
       step('writes', (_, p) => (p.transfer = { epoch: p.epoch, age: 0 }));
     }
@@ -327,6 +318,7 @@ export class Protocol implements Machine<State> {
       }
     }
     if (!isQuiet) return;
+    if (!process.isSettled) return;
     if (this.scope.handsOver && index !== STANDBY && state.processes[STANDBY].isReady) {
       step('hands over', (s, p) => {
         this.send(s, p, 'handOver');
@@ -337,25 +329,25 @@ export class Protocol implements Machine<State> {
 
   private send(state: State, process: Process, kind: OperationKind): void {
     const operation = operationOf(state, process, kind);
-    const reply = { epoch: 0, lockId: 0, stateRevision: 0, isUnclean: false };
-    process.sent = { operation, stage: 'request', age: 0, ...reply };
+    const reply = { epoch: 0, lockId: 0, stateRevision: 0, wait: 0 };
+    process.sent = { operation, stage: 'request', ...reply };
   }
 }
 
 function operationOf(state: State, process: Process, kind: OperationKind): Operation {
-  const puts = kind === 'attach' || kind === 'reacquire';
+  const puts = putsLock(kind);
   return {
     kind,
     token: puts || kind === 'handOver' ? freshId(state) : 0,
     leaseId: puts ? process.leaseId : 0,
-    lockId: puts ? 0 : process.lockId,
+    lockId: kind === 'steal' ? state.lock!.id : puts ? 0 : process.lockId,
     stateRevision: stateCompared(kind, state, process),
     epoch: kind === 'commit' ? process.epoch : 0,
   };
 }
 
 function stateCompared(kind: OperationKind, state: State, process: Process): number {
-  if (kind === 'attach') return state.stateRevision;
+  if (kind === 'attach' || kind === 'steal') return state.stateRevision;
   return kind === 'reacquire' || kind === 'handOver' ? process.stateRevision : 0;
 }
 
@@ -364,6 +356,29 @@ function grantLease(state: State, process: Process): void {
   process.leaseLeft = LEASE_TICKS;
   process.confirmedAge = null;
   process.fence = FENCE_TICKS;
+}
+
+/** What it knows of the lock that is its own now. */
+interface Known {
+  readonly lockId: number;
+  readonly stateRevision: number;
+  readonly epoch: number;
+  readonly wait: number;
+  readonly fence: number;
+}
+
+/** `by` is null where the lock was handed to it. */
+function own(process: Process, by: Operation | null, known: Known): void {
+  process.phase = 'owner';
+  process.lockId = known.lockId;
+  process.fence = known.fence;
+  process.confirmedAge = null;
+  // Put anew it is the same right: what was to be waited for still is.
+  if (by?.kind === 'reacquire') return;
+  process.stateRevision = known.stateRevision;
+  process.epoch = known.epoch;
+  process.wait = known.wait;
+  process.isSettled = known.wait === 0;
 }
 
 function giveUp(process: Process, operation: Operation): void {
@@ -385,6 +400,7 @@ function forget(process: Process): void {
   process.stateRevision = 0;
   process.fence = 0;
   process.wait = 0;
+  process.isSettled = false;
   process.confirmedAge = null;
   process.sent = null;
   process.unsure = null;
@@ -393,14 +409,12 @@ function forget(process: Process): void {
 }
 
 function tick(state: State, process: Process): void {
-  const { confirmedAge, sent, transfer } = process;
+  const { confirmedAge, transfer } = process;
   process.fence = Math.max(0, process.fence - 1);
   process.wait = Math.max(0, process.wait - 1);
   if (confirmedAge !== null) {
     process.confirmedAge = confirmedAge === AGE_MAX ? null : confirmedAge + 1;
   }
-  const puts = sent?.operation.kind === 'attach' || sent?.operation.kind === 'reacquire';
-  if (sent !== null && puts) sent.age = Math.min(AGE_MAX, sent.age + 1);
   if (transfer !== null) transfer.age++;
   if (process.leaseLeft > 0 && --process.leaseLeft === 0) endLease(state, process);
 }

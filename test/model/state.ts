@@ -13,17 +13,12 @@ export const FENCE_TICKS = 2;
 export const LANDING_TICKS = 2;
 /** A new owner's wait after one that did not release. */
 export const TAKE_OVER_TICKS = 1;
-/** From the revocation of a lease to the attach of whoever steals. */
-export const STEAL_TICKS = FENCE_TICKS + TAKE_OVER_TICKS;
-/** Where the model ends: nobody attaches any more. */
-export const EPOCH_MAX = 3;
-
+/** The wait of whoever took the lock from an owner that may live: its fence closes, its writes land. */
+export const STEAL_TICKS = FENCE_TICKS + LANDING_TICKS;
 export type Phase =
   | 'idle'
   /** Has asked for the lock. */
   | 'asking'
-  /** Has revoked the owner's lease and waits. */
-  | 'stealing'
   | 'standby'
   | 'owner'
   /** Owner whose lease etcd no longer has. */
@@ -31,7 +26,8 @@ export type Phase =
   /** Hands over, or makes sure that a hand-over cannot happen any more. */
   | 'leaving';
 
-export type OperationKind = 'attach' | 'reacquire' | 'commit' | 'release' | 'handOver' | 'touch';
+export type OperationKind =
+  'attach' | 'steal' | 'reacquire' | 'commit' | 'release' | 'handOver' | 'touch';
 
 /** A transaction, with what it compares and puts. */
 export interface Operation {
@@ -51,13 +47,11 @@ export type Stage = 'request' | 'done' | 'refused';
 export interface Sent {
   readonly operation: Operation;
   readonly stage: Stage;
-  /** Ticks since it was sent. */
-  age: number;
   /** Of the reply. */
   readonly epoch: number;
   readonly lockId: number;
   readonly stateRevision: number;
-  readonly isUnclean: boolean;
+  readonly wait: number;
 }
 
 export interface Process {
@@ -69,8 +63,10 @@ export interface Process {
   leaseId: number;
   /** Ticks for which its fence stays open. */
   fence: number;
-  /** Ticks for which it does not write yet, or does not attach yet. */
+  /** Ticks for which it does not write yet. */
   wait: number;
+  /** It has waited, and etcd knows. */
+  isSettled: boolean;
   /** etcd's side of its lease; 0 where it is gone. */
   leaseLeft: number;
   /** etcd has its standby key. */
@@ -98,6 +94,8 @@ export interface State {
   lock: Lock | null;
   epoch: number;
   isInUse: boolean;
+  /** How long whoever attaches has to wait, as nobody has waited since it became necessary. */
+  unsettled: number;
   stateRevision: number;
   /** Two that attach, and one that stands by. */
   readonly processes: readonly [Process, Process, Process];
@@ -107,6 +105,8 @@ export interface State {
   landedEpoch: number;
   /** Of the lease to which the lock was handed, until its owner knows. */
   handedTo: number;
+  /** How many more messages may be lost, late or done twice. */
+  faultsLeft: number;
   violation: string | null;
   /** Not a part of what the state is. */
   nextId: number;
@@ -123,6 +123,7 @@ function newProcess(): Process {
     leaseId: 0,
     fence: 0,
     wait: 0,
+    isSettled: false,
     leaseLeft: 0,
     isReady: false,
     confirmedAge: null,
@@ -132,16 +133,18 @@ function newProcess(): Process {
   };
 }
 
-export function initialState(): State {
+export function initialState(faultsMax: number): State {
   return {
     lock: null,
     epoch: 0,
     isInUse: false,
+    unsettled: 0,
     stateRevision: 1,
     processes: [newProcess(), newProcess(), newProcess()],
     late: null,
     landedEpoch: 0,
     handedTo: 0,
+    faultsLeft: faultsMax,
     violation: null,
     nextId: 2,
   };
@@ -153,10 +156,9 @@ export function copyOf(state: State): State {
 }
 
 function copyOfProcess(process: Process): Process {
-  const { sent, transfer } = process;
+  const { transfer } = process;
   return {
     ...process,
-    sent: sent && { ...sent },
     transfer: transfer && { ...transfer },
   };
 }
@@ -166,17 +168,10 @@ export function freshId(state: State): number {
   return state.nextId++;
 }
 
-const PHASES: readonly Phase[] = [
-  'idle',
-  'asking',
-  'stealing',
-  'standby',
-  'owner',
-  'leaseless',
-  'leaving',
-];
+const PHASES: readonly Phase[] = ['idle', 'asking', 'standby', 'owner', 'leaseless', 'leaving'];
 const KINDS: readonly OperationKind[] = [
   'attach',
+  'steal',
   'reacquire',
   'commit',
   'release',
@@ -202,21 +197,23 @@ function encodeProcess(process: Process): string {
   const { confirmedAge, sent, transfer, unsure } = process;
   return String.fromCharCode(
     PHASES.indexOf(process.phase) * 4 + process.epoch,
-    process.fence * 32 + process.wait * 8 + process.leaseLeft * 2 + Number(process.isReady),
+    process.fence * 64 + process.wait * 8 + process.leaseLeft * 2 + Number(process.isReady),
+    Number(process.isSettled),
     confirmedAge === null ? 0 : 1 + confirmedAge,
     transfer === null ? 0 : 1 + transfer.epoch * 4 + transfer.age,
     operationCode(unsure),
     operationCode(sent?.operation ?? null),
-    sent === null ? 0 : STAGES.indexOf(sent.stage) * 4 + sent.age,
-    sent === null ? 0 : sent.epoch * 2 + Number(sent.isUnclean),
+    sent === null ? 0 : STAGES.indexOf(sent.stage),
+    sent === null ? 0 : sent.epoch * 8 + sent.wait,
   );
 }
 
 function encodeShared(state: State): string {
   return String.fromCharCode(
-    state.epoch * 4 + state.landedEpoch,
+    state.unsettled * 16 + state.epoch * 4 + state.landedEpoch,
     Number(state.isInUse) * 4 + Number(state.lock !== null) * 2 + Number(state.violation !== null),
     operationCode(state.late),
+    state.faultsLeft,
   );
 }
 
