@@ -1,10 +1,12 @@
 /** From a request's segments to the pieces of memory they name. */
 import { assert } from '../assert';
 // Not from the room's index, which makes each use of a constant a call.
-import { PAGE_BYTES, SECTOR_BYTES, SEGMENT_BYTES } from '../ring/layout';
+import { PAGE_BYTES, SECTOR_BYTES } from '../ring/layout';
 import type { RingRequest } from '../ring/ring-request';
 import type { MemoryArea } from '../store/memory-area';
 import type { VbdRequest } from '../vbd/request';
+
+const PAGE_WORDS = PAGE_BYTES / Int32Array.BYTES_PER_ELEMENT;
 
 /** How a ring's segments name memory; grants do it differently from data pages. */
 export interface SegmentMapper {
@@ -37,26 +39,15 @@ export interface DataPages {
 /** Segments that lie in data pages beside the ring: blktap's, and the stand-in's. */
 export class DataPageMapper implements SegmentMapper {
   private readonly bySlot: boolean;
-  /** The data area in words of 4 bytes, to copy an indirect page out of. */
+  /** The data area in words of 4 bytes, to take indirect segments out of. */
   private readonly words: Int32Array;
-  private readonly indirectPage = Buffer.alloc(PAGE_BYTES);
-  private readonly indirectWords: Int32Array;
 
   constructor(private readonly area: DataPages) {
     const { memory, offset, pages } = area;
     assert(offset + pages * PAGE_BYTES <= memory.bytes.length, 'the data pages lie in the mapping');
     const start = memory.bytes.byteOffset + offset;
     assert(start % Int32Array.BYTES_PER_ELEMENT === 0, 'data pages begin at a word');
-    this.words = new Int32Array(
-      memory.bytes.buffer,
-      start,
-      (pages * PAGE_BYTES) / Int32Array.BYTES_PER_ELEMENT,
-    );
-    this.indirectWords = new Int32Array(
-      this.indirectPage.buffer,
-      this.indirectPage.byteOffset,
-      PAGE_BYTES / Int32Array.BYTES_PER_ELEMENT,
-    );
+    this.words = new Int32Array(memory.bytes.buffer, start, pages * PAGE_WORDS);
     this.bySlot = area.addressing === 'slot';
   }
 
@@ -65,22 +56,28 @@ export class DataPageMapper implements SegmentMapper {
     const { gref, firstSect, lastSect, segmentCount } = from;
     const { runOffsets, runLengths } = to;
     const slotPage = from.idLow * pagesPerSlot;
+    const { bySlot } = this;
     let runs = 0;
+    let start = 0;
     let end = -1;
     for (let segment = 0; segment < segmentCount; segment++) {
-      const page = this.bySlot ? slotPage + segment : gref[segment];
+      const page = bySlot ? slotPage + segment : gref[segment];
       if (page >= pages) return false;
-      const first = firstSect[segment];
-      const length = (lastSect[segment] - first + 1) * SECTOR_BYTES;
-      const at = offset + page * PAGE_BYTES + first * SECTOR_BYTES;
-      if (at === end) {
-        runLengths[runs - 1] += length;
-      } else {
-        runOffsets[runs] = at;
-        runLengths[runs] = length;
-        runs++;
+      const pageOffset = offset + page * PAGE_BYTES;
+      const at = pageOffset + firstSect[segment] * SECTOR_BYTES;
+      // A run is written down when it is over: most large requests are one.
+      if (at !== end) {
+        if (end >= 0) {
+          runOffsets[runs] = start;
+          runLengths[runs++] = end - start;
+        }
+        start = at;
       }
-      end = at + length;
+      end = pageOffset + (lastSect[segment] + 1) * SECTOR_BYTES;
+    }
+    if (end >= 0) {
+      runOffsets[runs] = start;
+      runLengths[runs++] = end - start;
     }
     to.memory = memory;
     to.runCount = runs;
@@ -90,12 +87,7 @@ export class DataPageMapper implements SegmentMapper {
   takeIndirectSegments(request: RingRequest, count: number): boolean {
     const page = request.indirectGrefs[0];
     if (page >= this.area.pages) return false;
-    // Copied out before it is decoded: the other side may rewrite its page at any instant.
-    const { words, indirectWords } = this;
-    const from = page * (PAGE_BYTES / Int32Array.BYTES_PER_ELEMENT);
-    const wordCount = count * (SEGMENT_BYTES / Int32Array.BYTES_PER_ELEMENT);
-    for (let word = 0; word < wordCount; word++) indirectWords[word] = words[from + word];
-    request.decodeIndirectSegments(this.indirectPage, count);
+    request.decodeIndirectSegments(this.words, page * PAGE_WORDS, count);
     return true;
   }
 }

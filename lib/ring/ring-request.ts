@@ -9,6 +9,10 @@ import {
 import { INDIRECT_PAGES_MAX, INDIRECT_SEGMENTS_MAX } from './limits';
 import { BLKIF_OP_READ } from './operations';
 
+const SEGMENT_WORDS = SEGMENT_BYTES / Int32Array.BYTES_PER_ELEMENT;
+
+assert(SEGMENT_FIRST_SECT_OFFSET === 4 && SEGMENT_LAST_SECT_OFFSET === 5, 'bytes of word 1');
+
 /** Nothing in it is checked before `checkRequest` said so. */
 export class RingRequest {
   /** BLKIF_OP_*, whatever the ABI numbers it, or OPERATION_UNKNOWN. */
@@ -45,18 +49,21 @@ export class RingRequest {
   totalSectors = 0;
 
   /**
-   * Takes `count` segments (1 to 256, as `checkHeader` made sure) out of the first
-   * indirect page. The page may be the guest's own: each byte is read once.
+   * Takes `count` segments (1 to 256, as `checkHeader` made sure) from the word `from` on. `words`
+   * may be the guest's own page: each word of it is read once, into the copy that everything after
+   * this looks at.
    */
-  decodeIndirectSegments(bytes: Buffer, count: number): void {
+  decodeIndirectSegments(words: Int32Array, from: number, count: number): void {
     assert(count >= 1 && count <= INDIRECT_SEGMENTS_MAX, 'indirect segments within their limit');
     assert(count <= INDIRECT_SEGMENTS_PER_PAGE, 'indirect segments are in one page');
-    assert(bytes.length >= count * SEGMENT_BYTES, 'the indirect page holds the segments');
-    let offset = 0;
-    for (let segment = 0; segment < count; segment++, offset += SEGMENT_BYTES) {
-      this.gref[segment] = bytes.readUInt32LE(offset);
-      this.firstSect[segment] = bytes[offset + SEGMENT_FIRST_SECT_OFFSET];
-      this.lastSect[segment] = bytes[offset + SEGMENT_LAST_SECT_OFFSET];
+    assert(from + count * SEGMENT_WORDS <= words.length, 'the indirect page holds the segments');
+    const { gref, firstSect, lastSect } = this;
+    for (let segment = 0, at = from; segment < count; segment++, at += SEGMENT_WORDS) {
+      gref[segment] = words[at];
+      const sects = words[at + 1];
+      // Bytes 4 and 5 of a segment; the arrays keep the low eight bits.
+      firstSect[segment] = sects;
+      lastSect[segment] = sects >>> 8;
     }
     this.segmentCount = count;
   }

@@ -31,3 +31,43 @@ export const ZERO_PIECE_BYTES = 1 << 20;
  * then it is refused (VOLUME_STALLED). Transfers wait for as long as it takes.
  */
 export const FENCE_WAIT_MS = 30_000;
+
+/** Values that an etcd store keeps in memory; beyond it those used longest ago are forgotten. */
+export const ETCD_CACHE_BYTES = 32 * 2 ** 20;
+
+/** Chunk size of a pool with an etcd store, unless told; larger ones cost more for a small write. */
+export const ETCD_CHUNK_BYTES = 64 * 1024;
+
+/** Largest chunk of an etcd store: etcd refuses requests over 1.5 MiB. Larger ones are refused. */
+export const ETCD_CHUNK_BYTES_MAX = 2 ** 20;
+
+/**
+ * Largest volume of an etcd store: etcd is for small things, its whole database has 2 GiB by
+ * default. A larger volume is refused at its making.
+ */
+export const ETCD_VOLUME_BYTES_MAX = 2 * 2 ** 30;
+
+/** Bytes of values in one transaction; one chunk is always let in. */
+export const ETCD_WRITE_BYTES_MAX = 2 ** 20;
+
+/** Bytes asked for in one transaction: etcd refuses replies over 4 MiB. */
+export const ETCD_READ_BYTES_MAX = 2 * 2 ** 20;
+
+/** Chunks in one transaction: etcd refuses more than 128 operations, and the guard takes some. */
+export const ETCD_TRANSACTION_CHUNKS_MAX = 96;
+
+/** Transactions that write, and that read, under way at once; further chunks wait and gather. */
+export const ETCD_WRITES_IN_FLIGHT_MAX = 4;
+export const ETCD_READS_IN_FLIGHT_MAX = 4;
+
+/** Longest that one attempt may take; then it is tried again, until the volume is lost. */
+export const ETCD_ATTEMPT_TIMEOUT_MS = 4000;
+
+/** Between two attempts. */
+export const ETCD_RETRY_MS = 100;
+
+/** Attempts of what a person waits for (deleting a layer, counting); then it fails. */
+export const ETCD_ADMIN_ATTEMPTS_MAX = 10;
+
+/** Chunks that one step of deleting a layer deletes. */
+export const ETCD_DELETE_STEP_CHUNKS = 256;

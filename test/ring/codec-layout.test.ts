@@ -116,10 +116,10 @@ test.each(INDIRECTS)('an indirect write of 256 segments, %s', (_name, abi, hex) 
 });
 
 test('an indirect page', () => {
-  const page = Buffer.alloc(4096);
+  const page = Buffer.from(new ArrayBuffer(4096));
   Buffer.from(SEGMENTS.replace(/\s/g, ''), 'hex').copy(page);
   const request = new RingRequest();
-  request.decodeIndirectSegments(page, 2);
+  request.decodeIndirectSegments(new Int32Array(page.buffer), 0, 2);
   expect(request.segmentCount).toBe(2);
   expect([...request.gref.subarray(0, 2)]).toEqual([0x11223344, 0xdeadbeef]);
   expect([...request.firstSect.subarray(0, 2)]).toEqual([0, 3]);

@@ -163,10 +163,16 @@ describe.each(ABIS)('$name', (abi: RingAbi) => {
   });
 });
 
+const PAGE_WORDS = 1024;
+
+function wordsOf({ buffer, byteOffset, length }: Buffer): Int32Array {
+  return new Int32Array(buffer, byteOffset, length / 4);
+}
+
 test('an indirect page survives, up to 256 segments', () => {
   fc.assert(
     fc.property(fc.array(segment, { minLength: 1, maxLength: 256 }), (segments) => {
-      const page = Buffer.alloc(4096, 0xcc);
+      const page = Buffer.from(new ArrayBuffer(4096)).fill(0xcc);
       const request = new RingRequest();
       request.segmentCount = segments.length;
       segments.forEach((one, index) => {
@@ -176,13 +182,33 @@ test('an indirect page survives, up to 256 segments', () => {
       });
       request.encodeIndirectSegments(page);
       const decoded = new RingRequest();
-      decoded.decodeIndirectSegments(page, segments.length);
+      // The page may lie anywhere in the words.
+      const words = new Int32Array(3 * PAGE_WORDS).fill(-1);
+      words.set(wordsOf(page), PAGE_WORDS);
+      decoded.decodeIndirectSegments(words, PAGE_WORDS, segments.length);
       expect(decoded).toEqual(request);
     }),
     runs(50),
   );
   const request = new RingRequest();
-  expect(() => request.decodeIndirectSegments(Buffer.alloc(4096), 257)).toThrow('limit');
-  expect(() => request.decodeIndirectSegments(Buffer.alloc(4096), 0)).toThrow('limit');
-  expect(() => request.decodeIndirectSegments(Buffer.alloc(15), 2)).toThrow('holds the segments');
+  const page = new Int32Array(PAGE_WORDS);
+  expect(() => request.decodeIndirectSegments(page, 0, 257)).toThrow('limit');
+  expect(() => request.decodeIndirectSegments(page, 0, 0)).toThrow('limit');
+  expect(() => request.decodeIndirectSegments(page, PAGE_WORDS - 3, 2)).toThrow(
+    'holds the segments',
+  );
+});
+
+test('each word of an indirect page is read once: the other side may change it at any instant', () => {
+  const reads = new Map<string, number>();
+  const page = new Proxy(new Int32Array(PAGE_WORDS), {
+    get: (target, name) => {
+      if (typeof name === 'string') reads.set(name, (reads.get(name) ?? 0) + 1);
+      return Reflect.get(target, name, target) as unknown;
+    },
+  });
+  new RingRequest().decodeIndirectSegments(page, 0, 256);
+  reads.delete('length');
+  expect(reads.size).toBe(512);
+  expect([...reads.values()].every((count) => count === 1)).toBe(true);
 });

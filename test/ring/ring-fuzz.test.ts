@@ -49,7 +49,7 @@ function fuzz(abi: RingAbi, pages: number, seed: number, guardByte: number): Out
   const garbage = (at: number, end: number): void => {
     for (; at < end; at += 4) words[at / 4] = random();
   };
-  const indirectPage = Buffer.alloc(4096);
+  const indirectPage = new Int32Array(1024);
   garbage(64, ring.length);
   const back = new BackRing(ring, abi, pages);
   const request = new RingRequest();
@@ -75,8 +75,8 @@ function fuzz(abi: RingAbi, pages: number, seed: number, guardByte: number): Out
     garbage(64, 64 + 128);
     let status = checkHeader(request, LIMITS);
     if (status === 0 && request.operation === 6) {
-      for (let at = 0; at < 4096; at += 4) indirectPage.writeUInt32LE(random() & 0x07070707, at);
-      request.decodeIndirectSegments(indirectPage, request.nrSegments);
+      for (let at = 0; at < 1024; at++) indirectPage[at] = random() & 0x07070707;
+      request.decodeIndirectSegments(indirectPage, 0, request.nrSegments);
     }
     if (status === 0) status = checkRequest(request, LIMITS);
     if (status === 0) {

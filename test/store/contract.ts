@@ -10,11 +10,13 @@ const PAGE_BYTES = 4096;
 const FIRST_BEYOND_EXTENT = EXTENT_BYTES / CHUNK_BYTES;
 
 /** Defines the tests; `open` gives an empty store each time. */
-export function chunkStoreContract(open: (chunkBytes: number) => ChunkStore): void {
+export function chunkStoreContract(
+  open: (chunkBytes: number) => ChunkStore | Promise<ChunkStore>,
+): void {
   let driver: StoreDriver;
 
-  beforeEach(() => {
-    driver = new StoreDriver(open(CHUNK_BYTES));
+  beforeEach(async () => {
+    driver = new StoreDriver(await open(CHUNK_BYTES));
   });
 
   afterEach(() => driver.store.close());

@@ -15,27 +15,9 @@ import {
 } from '../limits';
 import type { MemoryArea } from '../memory-area';
 import type { ExtentFile, ExtentFiles } from './extent-files';
-import { TransferGroup } from './transfer-group';
+import { Transfer } from './transfer';
 
 const { EIO, EINVAL, EAGAIN, EINTR, EROFS } = osConstants.errno;
-
-/** A slot of the engine's token space: what is in flight and how far it has come. */
-class Transfer {
-  /** The transfer, or the first of several that one operation carries, linked by their `next`. */
-  io: ChunkIo | null = null;
-  callback: ErrnoCallback | null = null;
-  file: ExtentFile | null = null;
-  /** Of the current attempt: a direct transfer that is refused is tried once more, buffered. */
-  isDirect = false;
-  /** First byte in the file, and bytes from there. */
-  position = 0;
-  bytes = 0;
-  /** Contiguous pieces of memory; 1 unless there are several transfers. */
-  pieces = 1;
-  doneBytes = 0;
-  /** How often it was interrupted since it was given a token. */
-  interruptions = 0;
-}
 
 /** A sync or punch that waits for a token. */
 interface Control {
@@ -51,8 +33,8 @@ interface Control {
 export class Transfers {
   private readonly transfers: Transfer[] = [];
   private readonly freeTokens: number[] = [];
-  /** What was submitted last, and may go on with what is submitted next. */
-  private readonly group: TransferGroup;
+  /** What was submitted last, and may go on with what is submitted next: not the engine's yet. */
+  private open: Transfer | null = null;
   private readonly waiting = new IoQueue();
   private readonly waitingControls: Control[] = [];
   /** Ended without the engine: reads of holes, and what could not be started. */
@@ -73,15 +55,14 @@ export class Transfers {
     /** Hands over, and tells what has ended: the store's own `kick`. */
     private readonly handOver: () => void,
   ) {
-    this.group = new TransferGroup(engine.piecesMax);
     for (let token = 0; token < TRANSFERS_IN_FLIGHT_MAX; token++) {
-      this.transfers.push(new Transfer());
+      this.transfers.push(new Transfer(token));
       this.freeTokens.push(TRANSFERS_IN_FLIGHT_MAX - 1 - token);
     }
   }
 
   get isIdle(): boolean {
-    return this.freeTokens.length === this.tokensMax && this.group.head === null && !this.isHeld;
+    return this.freeTokens.length === this.tokensMax && !this.isHeld;
   }
 
   /** Whether some have ended without the engine, and are to be told. */
@@ -102,13 +83,20 @@ export class Transfers {
     assert(io.offset + io.length <= this.chunkBytes, 'a transfer stays within its chunk');
     const file = this.fileOf(io);
     if (file === null) return;
-    const { group } = this;
     const position = this.positionOf(io, file);
     const isDirect = file.isDirect && this.isAligned(io);
-    if (group.join(io, file, isDirect, position)) return;
-    this.beginGroup();
-    group.begin(io, file, isDirect, position);
+    const { open } = this;
+    if (open !== null) {
+      const isNext = position === open.position + open.bytes;
+      if (isNext && open.join(io, file, isDirect, this.engine.piecesMax)) return;
+      this.beginOpen(open);
+    }
+    const token = this.freeTokens.pop();
+    if (token === undefined) return this.waiting.push(io);
+    const transfer = this.transfers[token];
+    transfer.begin(io, file, isDirect, position);
     file.inFlight++;
+    this.open = transfer;
   }
 
   /** As `submit`, of a transfer whose turn has come long after it was asked for. */
@@ -122,7 +110,7 @@ export class Transfers {
   /** Hands everything over. */
   kick(): void {
     if (this.isHeld) this.startWaiting();
-    this.beginGroup();
+    if (this.open !== null) this.beginOpen(this.open);
     this.engine.submit();
   }
 
@@ -147,16 +135,16 @@ export class Transfers {
     const transfer = this.transfers[token];
     const { io, file } = transfer;
     assert(file !== null, 'a completion belongs to a transfer');
-    if (io === null) return this.controlCompleted(token, transfer, file, result);
+    if (io === null) return this.controlCompleted(transfer, file, result);
     if (result === -EAGAIN || result === -EINTR) {
       if (transfer.interruptions++ < INTERRUPTIONS_MAX) {
-        return this.attemptAgain(token, transfer, io, file);
+        return this.attemptAgain(transfer, io, file);
       }
     }
-    if (io.next !== null) return this.groupCompleted(token, transfer, io, file, result);
+    if (io.next !== null) return this.groupCompleted(transfer, io, file, result);
     if (result === -EINVAL && transfer.isDirect) {
       transfer.isDirect = false;
-      return this.goOn(token, transfer, io, file);
+      return this.goOn(transfer, io, file);
     }
     let errno = result < 0 ? -result : 0;
     if (result >= 0) {
@@ -164,7 +152,7 @@ export class Transfers {
       if (transfer.doneBytes < io.length) {
         if (result > 0) {
           transfer.isDirect = false;
-          return this.goOn(token, transfer, io, file);
+          return this.goOn(transfer, io, file);
         }
         if (io.operation === CHUNK_READ) {
           const from = io.memoryOffset + transfer.doneBytes;
@@ -176,28 +164,28 @@ export class Transfers {
     }
     if (io.operation === CHUNK_WRITE) this.noteWritten(file, transfer);
     file.inFlight--;
-    this.freeToken(token, transfer);
+    this.freeToken(transfer);
     io.errno = errno;
     io.owner.chunkIoDone(io);
   }
 
   /** At once where a signal can be the cause; what comes again is a shortage, and needs time. */
-  private attemptAgain(token: number, transfer: Transfer, io: ChunkIo, file: ExtentFile): void {
-    if (transfer.interruptions === 1) return this.goOn(token, transfer, io, file);
+  private attemptAgain(transfer: Transfer, io: ChunkIo, file: ExtentFile): void {
+    if (transfer.interruptions === 1) return this.goOn(transfer, io, file);
     setTimeout(() => {
-      this.goOn(token, transfer, io, file);
+      this.goOn(transfer, io, file);
       this.handOver();
     }, INTERRUPTION_RETRY_MS);
   }
 
   /** Gives what is left to the engine again; held by the fence it begins anew when that opens. */
-  private goOn(token: number, transfer: Transfer, io: ChunkIo, file: ExtentFile): void {
+  private goOn(transfer: Transfer, io: ChunkIo, file: ExtentFile): void {
     const state = this.fenceState();
-    if (state === FENCE_OPEN) return this.attempt(token, transfer, io, file);
+    if (state === FENCE_OPEN) return this.attempt(transfer, io, file);
     // Part of it may be there.
     if (io.operation === CHUNK_WRITE) this.noteWritten(file, transfer);
     file.inFlight--;
-    this.clear(token, transfer);
+    this.clear(transfer);
     this.eachOf(io, (each) => this.waiting.push(each));
     this.hold(state);
   }
@@ -235,28 +223,9 @@ export class Transfers {
     return io.chunk * this.chunkBytes + io.offset - file.extent * EXTENT_BYTES;
   }
 
-  /** Gives the group to the engine; without a free token its transfers wait, each for itself. */
-  private beginGroup(): void {
-    const { group } = this;
-    const { head, file } = group;
-    if (head === null || file === null) return;
-    const token = this.freeTokens.pop();
-    if (token === undefined) {
-      file.inFlight--;
-      this.eachOf(head, (io) => this.waiting.push(io));
-      return group.clear();
-    }
-    const transfer = this.transfers[token];
-    transfer.io = head;
-    transfer.file = file;
-    transfer.isDirect = group.isDirect;
-    transfer.position = group.position;
-    transfer.bytes = group.bytes;
-    transfer.pieces = group.pieces;
-    transfer.doneBytes = 0;
-    transfer.interruptions = 0;
-    group.clear();
-    this.attempt(token, transfer, head, file);
+  private beginOpen(open: Transfer): void {
+    this.open = null;
+    this.attempt(open, open.io!, open.file!);
   }
 
   /** A transfer that goes alone: it waited for a token, or was of several that did not succeed. */
@@ -267,16 +236,9 @@ export class Transfers {
       return;
     }
     const transfer = this.transfers[token];
-    transfer.io = io;
-    transfer.file = file;
-    transfer.isDirect = file.isDirect && this.isAligned(io);
-    transfer.position = this.positionOf(io, file);
-    transfer.bytes = io.length;
-    transfer.pieces = 1;
-    transfer.doneBytes = 0;
-    transfer.interruptions = 0;
+    transfer.begin(io, file, file.isDirect && this.isAligned(io), this.positionOf(io, file));
     file.inFlight++;
-    this.attempt(token, transfer, io, file);
+    this.attempt(transfer, io, file);
   }
 
   /** Calls back for each of the transfers that are linked, each of which is alone by then. */
@@ -290,40 +252,41 @@ export class Transfers {
   }
 
   /** Ends transfers that the engine does not have. */
-  private endEarly(token: number, transfer: Transfer, io: ChunkIo, errno: number): void {
+  private endEarly(transfer: Transfer, io: ChunkIo, errno: number): void {
     if (transfer.file !== null) transfer.file.inFlight--;
     this.eachOf(io, (each) => {
       each.errno = errno;
       this.ended.push(each);
     });
-    this.freeToken(token, transfer);
+    this.freeToken(transfer);
   }
 
   /** Gives what is left of a transfer to the engine. */
-  private attempt(token: number, transfer: Transfer, io: ChunkIo, file: ExtentFile): void {
+  private attempt(transfer: Transfer, io: ChunkIo, file: ExtentFile): void {
     let fd = file.fd;
     if (!transfer.isDirect) {
       try {
         fd = file.buffered();
       } catch (error) {
-        return this.endEarly(token, transfer, io, numberOf(error));
+        return this.endEarly(transfer, io, numberOf(error));
       }
     }
-    if (transfer.pieces > 1) return this.attemptPieces(token, transfer, io, fd);
+    if (transfer.pieces > 1) return this.attemptPieces(transfer, io, fd);
     const done = transfer.doneBytes;
     const position = transfer.position + done;
     const length = transfer.bytes - done;
     if (io.operation === CHUNK_READ) {
-      this.engine.read(fd, io.memory, io.memoryOffset + done, length, position, token);
+      this.engine.read(fd, io.memory, io.memoryOffset + done, length, position, transfer.token);
     } else {
-      this.engine.write(fd, io.memory, io.memoryOffset + done, length, position, token);
+      this.engine.write(fd, io.memory, io.memoryOffset + done, length, position, transfer.token);
     }
   }
 
-  private attemptPieces(token: number, transfer: Transfer, first: ChunkIo, fd: number): void {
+  private attemptPieces(transfer: Transfer, first: ChunkIo, fd: number): void {
     const { engine } = this;
-    if (!engine.takesPieces) return this.beginSingly(token, transfer, first);
+    if (!engine.takesPieces) return this.beginSingly(transfer, first);
     const { memory } = first;
+    const { position, token } = transfer;
     let start = first.memoryOffset;
     let end = start;
     for (let io: ChunkIo | null = first; io !== null; io = io.next) {
@@ -334,14 +297,14 @@ export class Transfers {
       end = io.memoryOffset + io.length;
     }
     engine.addPiece(memory, start, end - start);
-    if (first.operation === CHUNK_READ) engine.readPieces(fd, memory, transfer.position, token);
-    else engine.writePieces(fd, memory, transfer.position, token);
+    if (first.operation === CHUNK_READ) engine.readPieces(fd, memory, position, token);
+    else engine.writePieces(fd, memory, position, token);
   }
 
   /** What is true of several transfers together need not be true of each: each goes for itself. */
-  private beginSingly(token: number, transfer: Transfer, first: ChunkIo): void {
+  private beginSingly(transfer: Transfer, first: ChunkIo): void {
     if (transfer.file !== null) transfer.file.inFlight--;
-    this.clear(token, transfer);
+    this.clear(transfer);
     const state = this.fenceState();
     if (state !== FENCE_OPEN) {
       this.eachOf(first, (io) => this.waiting.push(io));
@@ -369,16 +332,15 @@ export class Transfers {
 
   /** An operation that carried several transfers, all of which succeeded or are tried singly. */
   private groupCompleted(
-    token: number,
     transfer: Transfer,
     first: ChunkIo,
     file: ExtentFile,
     result: number,
   ): void {
     if (first.operation === CHUNK_WRITE) this.noteWritten(file, transfer);
-    if (result !== transfer.bytes) return this.beginSingly(token, transfer, first);
+    if (result !== transfer.bytes) return this.beginSingly(transfer, first);
     file.inFlight--;
-    this.freeToken(token, transfer);
+    this.freeToken(transfer);
     this.eachOf(first, endWell);
   }
 
@@ -389,16 +351,14 @@ export class Transfers {
     if (end > file.sizeBytes) file.sizeBytes = end;
   }
 
-  private freeToken(token: number, transfer: Transfer): void {
-    this.clear(token, transfer);
+  private freeToken(transfer: Transfer): void {
+    this.clear(transfer);
     this.startWaitingIfAny();
   }
 
-  private clear(token: number, transfer: Transfer): void {
-    transfer.io = null;
-    transfer.file = null;
-    transfer.callback = null;
-    this.freeTokens.push(token);
+  private clear(transfer: Transfer): void {
+    transfer.clear();
+    this.freeTokens.push(transfer.token);
   }
 
   private startWaitingIfAny(): void {
@@ -447,18 +407,13 @@ export class Transfers {
     start(token);
   }
 
-  private controlCompleted(
-    token: number,
-    transfer: Transfer,
-    file: ExtentFile,
-    result: number,
-  ): void {
+  private controlCompleted(transfer: Transfer, file: ExtentFile, result: number): void {
     const { callback } = transfer;
     assert(callback !== null, 'a control operation has a callback');
     // The callback may go on with the file, so it is held until then.
     callback(result < 0 ? -result : 0);
     file.inFlight--;
-    this.freeToken(token, transfer);
+    this.freeToken(transfer);
   }
 }
 
