@@ -5,7 +5,7 @@
  * without a word costs half a second.
  */
 import { TapdiskError } from '../../errors';
-import type { CallSetting, Compare } from '../../etcd/etcd';
+import type { CallSetting, Compare, KeyValue } from '../../etcd/etcd';
 import type { Attachment, Standby } from '../coordination';
 import type { VolumeRecord } from '../volume-record';
 import { hasCode, overtaken, type EtcdContext } from './context';
@@ -15,7 +15,7 @@ import { lockKey, presenceKey, standbyKey } from './keys';
 import { ATTEMPT_MS_MAX, RELEASE_BUDGET_MS, STANDBY_POLL_MS, WARM_REFRESH_MS } from './limits';
 import { StandbyLease } from './standby-lease';
 import { take, type Claim, type Taken } from './take';
-import { decodeHolder, encodeHolder } from './values';
+import { decodeHolder, encodeHolder, type Holder } from './values';
 import { WakeableSleep } from './wakeable-sleep';
 import { WarmMap } from './warm-map';
 
@@ -73,14 +73,10 @@ export class EtcdStandby implements Standby {
       uncleanBefore: false,
       leaseTtlMs: granted.ttlMs,
     });
-    const value = encodeHolder(holder);
-    const keys = [standbyKey(record.uuid, token), presenceKey(holder.host, token)];
-    const publish = async (leaseId: string, deadlineMs: number): Promise<void> => {
-      const success = keys.map((key) => ({ put: { key, value, leaseId } }));
-      await context.transact({ compare: [], success }, { deadlineMs });
-    };
+    const publish = (leaseId: string, setting: CallSetting): Promise<void> =>
+      announce(context, record.uuid, holder, leaseId, setting);
     try {
-      await context.patiently(({ deadlineMs }) => publish(granted.leaseId, deadlineMs));
+      await context.patiently((attempt) => publish(granted.leaseId, attempt));
     } catch (error) {
       await context.forgetLease(granted.leaseId);
       throw error;
@@ -233,4 +229,35 @@ export class EtcdStandby implements Standby {
     const { succeeded } = await context.transact({ compare, success }, setting);
     if (!succeeded) throw overtaken(`volume "${this.record.name}"`);
   }
+}
+
+/**
+ * Says that one stands by. One attempt; may be made again after one whose outcome is unknown, and
+ * one that arrives when the volume has changed hands has no effect: its sender may have it.
+ */
+async function announce(
+  context: EtcdContext,
+  uuid: string,
+  holder: Holder,
+  leaseId: string,
+  setting: CallSetting,
+): Promise<void> {
+  const keys = [standbyKey(uuid, holder.token), lockKey(uuid)];
+  const success = keys.map((key) => ({ range: { key } }));
+  const { ranges } = await context.etcd.transaction({ compare: [], success }, setting);
+  const [own, lock] = ranges.map((reply): KeyValue | undefined => reply.keyValues[0]);
+  if (own?.leaseId === leaseId) return;
+  const value = encodeHolder(holder);
+  const { succeeded } = await context.transact(
+    {
+      compare: keys.map((key, i): Compare => {
+        return { key, target: 'modRevision', equals: [own, lock][i]?.modRevision ?? 0 };
+      }),
+      success: [keys[0], presenceKey(holder.host, holder.token)].map((key) => {
+        return { put: { key, value, leaseId } };
+      }),
+    },
+    setting,
+  );
+  if (!succeeded) throw overtaken(`volume "${holder.volume}"`);
 }

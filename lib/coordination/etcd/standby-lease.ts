@@ -1,6 +1,6 @@
 /** Keeps a standby's lease alive, and its word that it is ready below it. */
-import type { EtcdContext } from './context';
-import { hasCode, isTransient } from './context';
+import type { CallSetting } from '../../etcd/etcd';
+import { hasCode, isTransient, type EtcdContext } from './context';
 import type { LeaseUsed } from './etcd-attachment';
 import {
   KEEP_ALIVE_ATTEMPT_MS_MAX,
@@ -21,7 +21,7 @@ export class StandbyLease {
     private readonly context: EtcdContext,
     private used: LeaseUsed,
     /** Puts the standby's keys under a lease. */
-    private readonly publish: (leaseId: string, deadlineMs: number) => Promise<void>,
+    private readonly publish: (leaseId: string, setting: CallSetting) => Promise<void>,
   ) {
     this.pause = new WakeableSleep(context.clock);
   }
@@ -60,7 +60,7 @@ export class StandbyLease {
     try {
       if (this.isGone) {
         const lease = await context.grantLease({ deadlineMs });
-        await this.publish(lease.leaseId, deadlineMs);
+        await this.publish(lease.leaseId, { deadlineMs });
         this.used = lease;
         this.isGone = false;
       } else {
