@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help deps build demo test test-nbd test-etcd test-crash lint format \
+.PHONY: help deps build demo test test-nbd test-etcd test-etcd-overwrite bench-etcd-store test-crash lint format \
   bench bench-plot bench-allocations bench-profile soak install uninstall clean
 
 PREFIX ?= /usr/local
@@ -56,6 +56,14 @@ test-nbd: build ## The NBD server before qemu's, libnbd's and fio's clients (ins
 test-etcd: build ## The etcd client on real clusters: its contract, and members that die or hang
 	@.ci/need-debian etcd:etcd-server etcdctl:etcd-client openssl:openssl
 	TAPDISK_TS_TEST_ETCD=1 npx jest test/etcd --runInBand
+
+test-etcd-overwrite: build ## One chunk in etcd overwritten 20,000 times: what the database grows to (minutes)
+	@.ci/need-debian etcd:etcd-server etcdctl:etcd-client
+	TAPDISK_TS_TEST_ETCD=1 OVERWRITES=20000 npx jest test/etcd/chunk-store -t overwritten
+
+bench-etcd-store: build ## The etcd store beside raw puts and gets by the same client, on three members
+	@.ci/need-debian etcd:etcd-server etcdctl:etcd-client
+	node dist/test/bench/etcd-store.js
 
 test-crash: build ## 200 kills at random instants under load (SEED=n repeats the choices; minutes)
 	node dist/test/crash/crash-test.js

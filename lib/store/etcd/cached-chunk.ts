@@ -67,13 +67,14 @@ export class CachedChunk {
 }
 
 /** The chunk's value with changes laid over it, its header still empty; null to have no key. */
-export function changedValue(
-  chunk: CachedChunk,
-  changes: readonly Change[],
-  chunkBytes: number,
-): Buffer | null {
+export function changedValue(chunk: CachedChunk, changes: readonly Change[]): Buffer | null {
   const before = chunk.value;
-  const room = Buffer.allocUnsafe(HEADER_BYTES + chunkBytes);
+  // No larger than its data: the cache counts that.
+  let roomBytes = before === null ? HEADER_BYTES : before.length;
+  for (const { offset, length, io } of changes) {
+    if (io !== null) roomBytes = Math.max(roomBytes, HEADER_BYTES + offset + length);
+  }
+  const room = Buffer.allocUnsafe(roomBytes);
   let end = HEADER_BYTES;
   if (before !== null && !chunk.isDamaged) {
     before.copy(room);

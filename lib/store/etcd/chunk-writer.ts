@@ -118,7 +118,7 @@ export class ChunkWriter {
       this.endWrite({ chunk, value: null, changes }, EIO);
       return null;
     }
-    const value = changedValue(chunk, changes, chunkBytes);
+    const value = changedValue(chunk, changes);
     if (value === null && chunk.modRevision === 0) {
       this.endWrite({ chunk, value, changes }, 0);
       return null;

@@ -367,7 +367,7 @@ test('a write that was given up and arrives late is never half seen', async () =
 
 test('reading is refused for good: an error, not a wait', async () => {
   const { driver, etcd, settle, reports } = await open();
-  etcd.transaction = () =>
+  etcd.range = () =>
     Promise.reject(Object.assign(new Error('no permission'), { code: 'ETCD_REFUSED' }));
   expect(await settle(driver.transfer(CHUNK_READ, { chunk: 1 }, heapArea(512), 0, 512))).toBe(EIO);
   expect(reports).toEqual(['CHUNK_READ_REFUSED']);
