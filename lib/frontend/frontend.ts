@@ -13,7 +13,7 @@ export interface FrontendEvents {
 /** The character device of one of three kernel modules, or the stand-in. */
 export type FrontendKind = 'blktap1' | 'blktap2-xenserver' | 'blktap2-openxt' | 'shm';
 
-/** One ring, opened and mapped; serving from `start` to `close`. */
+/** A disk's ring, or its rings, opened and mapped; serving from `start` to `close`. */
 export interface Frontend {
   readonly kind: FrontendKind;
   /** Of the character device, or `shm:` and the directory. */
@@ -30,9 +30,9 @@ export interface Frontend {
   readonly survivesClose: boolean;
   /**
    * Memory of all its requests whose pages stay the same from `start` to the end of `close`, and
-   * may be pinned; null where the kernel exchanges them.
+   * may be pinned; none where the kernel exchanges them.
    */
-  readonly steadyMemory: MemoryArea | null;
+  readonly steadyMemory: readonly MemoryArea[];
   readonly counters: Readonly<RingCounters>;
   /** Why the ring was stopped; null while it is served. */
   readonly stopped: TapdiskError | null;

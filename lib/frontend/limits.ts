@@ -31,6 +31,9 @@ export const KERNEL_TEXT_BYTES_MAX = 64 * 1024;
 /** Pages of a stand-in's `ring` file: the largest geometry that device.json can say is below. */
 export const SHM_PAGES_MAX = 1 << 18;
 
+/** Queues of a stand-in device; more: SHM_DEVICE_INVALID. */
+export const SHM_QUEUES_MAX = 16;
+
 /** Bytes of a stand-in device's JSON files; a longer one is refused (SHM_DEVICE_INVALID). */
 export const SHM_JSON_BYTES_MAX = 4096;
 

@@ -132,6 +132,11 @@ export class RingServer implements RequestSource {
     this.poolRetry = null;
   }
 
+  /** Stops the ring for a reason that lies elsewhere; `onStopped` is not called. */
+  stopFor(reason: TapdiskError): void {
+    this.stopped ??= reason;
+  }
+
   requestDone(request: VbdRequest): void {
     assert(this.inFlight > 0, 'a request that ends was in flight');
     this.inFlight--;

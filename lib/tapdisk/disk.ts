@@ -246,7 +246,7 @@ export class Disk {
     const watch: WatchReadable | undefined =
       engine === null ? undefined : (...watched) => engine.watchReadable(...watched);
     const frontend = openFrontend(minor, vbd, events, watch);
-    if (frontend.steadyMemory !== null) engine?.registerMemory(frontend.steadyMemory);
+    for (const area of frontend.steadyMemory) engine?.registerMemory(area);
     vbd.writeThrough = !frontend.flushCapable;
     this.frontend = frontend;
     if (this.isPaused) frontend.pause();
@@ -257,7 +257,7 @@ export class Disk {
     const { frontend, served } = this;
     if (frontend === null) return;
     await frontend.close();
-    if (frontend.steadyMemory !== null) served?.engine?.unregisterMemory(frontend.steadyMemory);
+    for (const area of frontend.steadyMemory) served?.engine?.unregisterMemory(area);
     this.frontend = null;
   }
 

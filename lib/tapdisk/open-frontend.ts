@@ -5,7 +5,7 @@ import { BlktapFrontend } from '../frontend/blktap/blktap-frontend';
 import { findDevice } from '../frontend/blktap/find-device';
 import { linuxSyscalls } from '../frontend/blktap/linux-syscalls';
 import type { Frontend, FrontendEvents } from '../frontend/frontend';
-import { ShmFrontend } from '../frontend/shm/shm-frontend';
+import { ShmQueuesFrontend } from '../frontend/shm/shm-queues-frontend';
 
 /**
  * `watchDoorbell` watches the doorbell of a front end whose doorbell is a file like any other.
@@ -19,6 +19,6 @@ export function openFrontend(
   watchDoorbell?: WatchReadable,
 ): Frontend {
   const { kind, path } = findDevice(minor, linuxSyscalls);
-  if (kind === 'shm') return ShmFrontend.open(path, blockDevice, events, watchDoorbell);
+  if (kind === 'shm') return ShmQueuesFrontend.open(path, blockDevice, events, watchDoorbell);
   return BlktapFrontend.open(path, blockDevice, events);
 }

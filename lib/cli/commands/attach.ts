@@ -45,6 +45,11 @@ export const attach = defineCommand({
         describe: 'auto, shm:DIRECTORY, or the path of a blktap device',
       })
       .option('minor', { type: 'number', requiresArg: true, describe: "Device's minor, 0 to 255" })
+      .option('queues', {
+        type: 'number',
+        requiresArg: true,
+        describe: 'Rings of a stand-in device, 1 to 16',
+      })
       .option('domid', {
         type: 'number',
         default: 0,
@@ -65,6 +70,7 @@ export const attach = defineCommand({
       onProgress: (now) => progress.update(now),
       device: options.device,
       minor: options.minor,
+      ...(options.queues !== undefined && { queues: options.queues }),
       domid: options.domid,
       log: log ? resolve(log) : undefined,
       env: io.env,

@@ -4,8 +4,10 @@ import path from 'node:path';
 import { allocateTap, CONTROL_NODES, freeTap } from '../../frontend/blktap/blktap2-control';
 import { DEVICE_TEMPLATE_VARIABLE, parseRingLocation } from '../../frontend/blktap/find-device';
 import { linuxSyscalls } from '../../frontend/blktap/linux-syscalls';
-import { SHM_FILES, ShmDevice } from '../../frontend/shm/shm-device';
+import { SHM_FILES } from '../../frontend/shm/shm-device';
 import { BLKTAP_GEOMETRY } from '../../frontend/shm/shm-geometry';
+import { createStandIn, removeStandIn, ringsOfStandIn } from '../../frontend/shm/shm-queues';
+import { SHM_QUEUES_MAX } from '../../frontend/limits';
 import { MINOR_MAX } from '../../control/limits';
 import { TapdiskError } from '../../errors';
 
@@ -25,6 +27,8 @@ export interface AttachDevice {
  * - a character device's path, whose name ends with its minor;
  * - `auto`: as TAPDISK_TS_DEVICE says; else the given minor in the usual places; else a new ring of
  *   the blktap2 module.
+ * `queues`: rings of a stand-in device that is made; one that is there must have as many. Undefined:
+ * 1, or as many as it has.
  * @throws TapdiskError DEVICE_OPTION_INVALID, DEVICE_MINOR_MISSING, DEVICE_MINORS_EXHAUSTED, and
  * those of the device's kind
  */
@@ -32,21 +36,28 @@ export function chooseDevice(
   device: string,
   minor: number | undefined,
   env: Readonly<Record<string, string | undefined>>,
+  queues?: number,
 ): AttachDevice {
+  checkQueues(queues);
   if (minor !== undefined && !(Number.isInteger(minor) && minor >= 0 && minor <= MINOR_MAX)) {
     throw new TapdiskError(
       'DEVICE_OPTION_INVALID',
       `${minor} is no minor number that the tapdisk pipes can carry; use 0 to ${MINOR_MAX}.`,
     );
   }
-  if (device !== 'auto') return named(device, minor);
+  if (device !== 'auto') return named(device, minor, queues);
   const template = env[DEVICE_TEMPLATE_VARIABLE] ?? '';
-  if (template !== '') return fromTemplate(template, minor);
+  if (template !== '') return fromTemplate(template, minor, queues);
+  if (queues !== undefined) throw queuesOfStandInOnly();
   if (minor !== undefined) return { minor, template: null, undo: nothingToUndo };
   return allocated();
 }
 
-function named(device: string, minor: number | undefined): AttachDevice {
+function named(
+  device: string,
+  minor: number | undefined,
+  queues: number | undefined,
+): AttachDevice {
   const { kind, path: place } = parseRingLocation(device);
   if (place === '' || place.includes('%')) {
     throw new TapdiskError(
@@ -56,10 +67,12 @@ function named(device: string, minor: number | undefined): AttachDevice {
   }
   if (kind === 'shm') {
     const directory = path.resolve(place);
-    if (!isStandIn(directory)) return standIn(path.join(directory, 'blktap%d'), minor);
+    if (!isStandIn(directory)) return standIn(path.join(directory, 'blktap%d'), minor, queues);
+    mustHaveQueues(directory, queues);
     const { minor: number, template } = numbered(device, directory, minor);
     return { minor: number, template: `shm:${template}`, undo: nothingToUndo };
   }
+  if (queues !== undefined) throw queuesOfStandInOnly();
   return { ...numbered(device, place, minor), undo: nothingToUndo };
 }
 
@@ -85,31 +98,70 @@ function isStandIn(directory: string): boolean {
   return existsSync(path.join(directory, SHM_FILES.geometry));
 }
 
-function fromTemplate(template: string, minor: number | undefined): AttachDevice {
+function fromTemplate(
+  template: string,
+  minor: number | undefined,
+  queues: number | undefined,
+): AttachDevice {
   const { kind, path: place } = parseRingLocation(template);
   if (kind === 'shm' && place.startsWith('/') && place.split('%d').length === 2) {
-    return standIn(place, minor);
+    return standIn(place, minor, queues);
   }
+  if (queues !== undefined) throw queuesOfStandInOnly();
   if (minor === undefined) throw minorMissing(`${DEVICE_TEMPLATE_VARIABLE} is ${template}`);
   return { minor, template, undo: nothingToUndo };
 }
 
-function standIn(placeTemplate: string, wanted: number | undefined): AttachDevice {
+function standIn(
+  placeTemplate: string,
+  wanted: number | undefined,
+  queues: number | undefined,
+): AttachDevice {
   const template = `shm:${placeTemplate}`;
   for (let minor = wanted ?? 0; minor <= (wanted ?? MINOR_MAX); minor++) {
     const place = placeTemplate.replace('%d', String(minor));
     try {
-      ShmDevice.create(place, BLKTAP_GEOMETRY);
-      return { minor, template, undo: () => ShmDevice.remove(place) };
+      createStandIn(place, BLKTAP_GEOMETRY, queues ?? 1);
+      return { minor, template, undo: () => removeStandIn(place) };
     } catch (error) {
       if (!(error instanceof TapdiskError) || error.code !== 'SHM_DEVICE_EXISTS') throw error;
     }
   }
-  if (wanted !== undefined) return { minor: wanted, template, undo: nothingToUndo };
+  if (wanted !== undefined) {
+    mustHaveQueues(placeTemplate.replace('%d', String(wanted)), queues);
+    return { minor: wanted, template, undo: nothingToUndo };
+  }
   throw new TapdiskError(
     'DEVICE_MINORS_EXHAUSTED',
     `All stand-in devices up to ${placeTemplate.replace('%d', String(MINOR_MAX))} exist; ` +
       `remove those that nobody uses.`,
+  );
+}
+
+function checkQueues(queues: number | undefined): void {
+  if (queues === undefined) return;
+  if (Number.isInteger(queues) && queues >= 1 && queues <= SHM_QUEUES_MAX) return;
+  throw new TapdiskError(
+    'DEVICE_OPTION_INVALID',
+    `A device cannot have ${queues} queues; use 1 to ${SHM_QUEUES_MAX}.`,
+  );
+}
+
+function mustHaveQueues(directory: string, queues: number | undefined): void {
+  if (queues === undefined) return;
+  const found = ringsOfStandIn(directory).length;
+  if (found === queues) return;
+  throw new TapdiskError(
+    'DEVICE_OPTION_INVALID',
+    `The stand-in device ${directory} is there already and its queues are ${found}, not ${queues}; ` +
+      'leave --queues away, or name another device.',
+  );
+}
+
+function queuesOfStandInOnly(): TapdiskError {
+  return new TapdiskError(
+    'DEVICE_OPTION_INVALID',
+    'Only a stand-in device has several queues; use --queues with --device shm:DIRECTORY.',
   );
 }
 

@@ -26,6 +26,7 @@ export interface AttachRequest {
   /** See chooseDevice. */
   readonly device: string;
   readonly minor: number | undefined;
+  readonly queues?: number;
   readonly domid: number;
   /** Absolute path of the process's log, or undefined: one in the runtime directory. */
   readonly log: string | undefined;
@@ -65,7 +66,7 @@ export async function attachVolume(request: AttachRequest): Promise<AttachedVolu
   const directory = makeFifoDirectory(runtime);
   try {
     const log = request.log ?? path.join(runtime, `${request.volume.replace('/', '.')}.log`);
-    const device = chooseDevice(request.device, request.minor, request.env);
+    const device = chooseDevice(request.device, request.minor, request.env, request.queues);
     try {
       const env: Record<string, string> = { ...definedOnly(request.env), [LOG_VARIABLE]: log };
       if (device.template !== null) env[DEVICE_TEMPLATE_VARIABLE] = device.template;

@@ -4,6 +4,7 @@ import { parseRingLocation } from '../../frontend/blktap/find-device';
 import { identifyModule } from '../../frontend/blktap/identify-module';
 import { linuxSyscalls } from '../../frontend/blktap/linux-syscalls';
 import { ShmDevice } from '../../frontend/shm/shm-device';
+import { removeStandIn, ringsOfStandIn } from '../../frontend/shm/shm-queues';
 import { TapdiskError } from '../../errors';
 
 /** @throws TapdiskError DEVICE_NOT_REMOVABLE, and those of the device's kind */
@@ -11,8 +12,8 @@ export function releaseDevice(device: string): void {
   const { kind, path } = parseRingLocation(device);
   if (kind === 'shm') {
     // Nothing but a stand-in device is removed, whatever the process said its path is.
-    ShmDevice.open(path);
-    ShmDevice.remove(path);
+    for (const ring of ringsOfStandIn(path)) ShmDevice.open(ring);
+    removeStandIn(path);
     return;
   }
   if (!freesTap(path)) {

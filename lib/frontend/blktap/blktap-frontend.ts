@@ -29,7 +29,7 @@ export class BlktapFrontend implements Frontend {
   readonly flushCapable: boolean;
   /** The kernel fails what is pending with EIO when its ring is unmapped. */
   readonly survivesClose = false;
-  readonly steadyMemory = null;
+  readonly steadyMemory = [];
   readonly counters = newRingCounters();
 
   private readonly server: RingServer;

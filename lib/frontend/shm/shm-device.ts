@@ -2,10 +2,10 @@
 import {
   chmodSync,
   closeSync,
+  existsSync,
   ftruncateSync,
   mkdirSync,
   openSync,
-  readFileSync,
   renameSync,
   rmdirSync,
   rmSync,
@@ -16,12 +16,18 @@ import { join } from 'node:path';
 import { type Mapping, mapShared } from '../../../native-bindings/mapping';
 import * as posix from '../../../native-bindings/posix';
 import { errnoOf, sentenceOf, TapdiskError } from '../../errors';
-import { SHM_JSON_BYTES_MAX } from '../limits';
+import {
+  alreadyThere,
+  checkPrivate,
+  DEVICE_JSON,
+  invalidDevice,
+  readDeviceJson,
+} from './shm-directory';
 import { type ShmGeometry, shmFileBytes, shmGeometrySchema } from './shm-geometry';
 
 /** Files of the directory; docs/formats-shm.md describes them. */
 export const SHM_FILES = {
-  geometry: 'device.json',
+  geometry: DEVICE_JSON,
   ring: 'ring',
   toBackEnd: 'to-back',
   toFrontEnd: 'to-front',
@@ -33,7 +39,6 @@ export const SHM_FILES = {
 
 export type ShmFile = keyof typeof SHM_FILES;
 
-const OTHERS_MODE = 0o077;
 /** Suffix of a JSON file being written. */
 const UNFINISHED = '.new';
 
@@ -54,6 +59,8 @@ export class ShmDevice {
     const device = new ShmDevice(directory, parseGeometry(directory, geometry));
     try {
       makePrivateDirectory(directory);
+      // A device of several rings has no ring file here that would be in the way.
+      if (existsSync(device.pathOf('geometry'))) throw alreadyThere(directory);
       const ring = openSync(device.pathOf('ring'), 'wx', 0o600);
       try {
         ftruncateSync(ring, shmFileBytes(geometry));
@@ -69,13 +76,8 @@ export class ShmDevice {
       device.replace('geometry', geometry);
       return device;
     } catch (error) {
-      if (errnoOf(error) === 'EEXIST') {
-        throw new TapdiskError(
-          'SHM_DEVICE_EXISTS',
-          `${directory} already holds something; remove that stand-in device or choose another place.`,
-          { cause: error },
-        );
-      }
+      if (error instanceof TapdiskError) throw error;
+      if (errnoOf(error) === 'EEXIST') throw alreadyThere(directory, error);
       throw new TapdiskError(
         'SHM_CREATE_FAILED',
         `The stand-in device ${directory} cannot be made: ${sentenceOf(error)}.`,
@@ -90,8 +92,7 @@ export class ShmDevice {
    * @throws TapdiskError SHM_DEVICE_NOT_FOUND, SHM_DEVICE_INVALID, SHM_DEVICE_FORBIDDEN
    */
   static open(directory: string): ShmDevice {
-    const text = readGeometry(directory);
-    const device = new ShmDevice(directory, parseGeometry(directory, parseJson(directory, text)));
+    const device = new ShmDevice(directory, parseGeometry(directory, readDeviceJson(directory)));
     checkPrivate(directory);
     device.checkRingFile();
     return device;
@@ -144,11 +145,11 @@ export class ShmDevice {
     const found = statSync(path, { throwIfNoEntry: false });
     if (found?.isFile() !== true || found.size !== wanted) {
       const what = found?.isFile() === true ? `has ${found.size} bytes` : 'is not a file';
-      throw invalid(this.directory, `its ring file ${what}, and should have ${wanted} bytes`);
+      throw invalidDevice(this.directory, `its ring file ${what}, and should have ${wanted} bytes`);
     }
     for (const fifo of ['toBackEnd', 'toFrontEnd'] as const) {
       if (statSync(this.pathOf(fifo), { throwIfNoEntry: false })?.isFIFO() !== true) {
-        throw invalid(this.directory, `its ${SHM_FILES[fifo]} is not a FIFO`);
+        throw invalidDevice(this.directory, `its ${SHM_FILES[fifo]} is not a FIFO`);
       }
     }
   }
@@ -163,57 +164,10 @@ function makePrivateDirectory(directory: string): void {
   }
 }
 
-function readGeometry(directory: string): string {
-  const path = join(directory, SHM_FILES.geometry);
-  try {
-    if (statSync(path).size > SHM_JSON_BYTES_MAX) {
-      throw invalid(directory, `its device.json is longer than ${SHM_JSON_BYTES_MAX} bytes`);
-    }
-    return readFileSync(path, 'utf8');
-  } catch (error) {
-    if (error instanceof TapdiskError) throw error;
-    const missing = errnoOf(error) === 'ENOENT' || errnoOf(error) === 'ENOTDIR';
-    throw new TapdiskError(
-      missing ? 'SHM_DEVICE_NOT_FOUND' : 'SHM_DEVICE_FORBIDDEN',
-      missing
-        ? `${directory} holds no stand-in device: it has no device.json.`
-        : `The stand-in device ${directory} cannot be read: ${sentenceOf(error)}.`,
-      { cause: error },
-    );
-  }
-}
-
-function parseJson(directory: string, text: string): unknown {
-  try {
-    return JSON.parse(text) as unknown;
-  } catch (error) {
-    throw invalid(directory, 'its device.json is not JSON', error);
-  }
-}
-
 function parseGeometry(directory: string, value: unknown): ShmGeometry {
   const parsed = shmGeometrySchema.safeParse(value);
   if (parsed.success) return parsed.data;
   const issue = parsed.error.issues[0];
   const where = issue.path.length > 0 ? `${issue.path.join('.')}: ` : '';
-  throw invalid(directory, `its device.json is wrong (${where}${issue.message})`);
-}
-
-/** Whoever else could write there could shrink the ring file under our feet. */
-function checkPrivate(directory: string): void {
-  const { mode, uid } = statSync(directory);
-  const user = process.getuid?.() ?? 0;
-  if ((mode & OTHERS_MODE) === 0 && (uid === user || user === 0)) return;
-  throw new TapdiskError(
-    'SHM_DEVICE_FORBIDDEN',
-    `The stand-in device ${directory} is not private to this user; its mode must be 0700.`,
-  );
-}
-
-function invalid(directory: string, why: string, cause?: unknown): TapdiskError {
-  return new TapdiskError(
-    'SHM_DEVICE_INVALID',
-    `${directory} is not a stand-in device that can be used: ${why}; remove it and make it afresh.`,
-    { cause },
-  );
+  throw invalidDevice(directory, `its device.json is wrong (${where}${issue.message})`);
 }

@@ -44,7 +44,8 @@ export class ShmFrontend implements Frontend {
   private isClosed = false;
 
   /**
-   * Opens, locks and maps the device. `watch` is what its doorbell is heard with.
+   * Opens, locks and maps the device. `watch` is what its doorbell is heard with, `ringIndex` which
+   * of a disk's rings this is.
    *
    * @throws TapdiskError SHM_IN_USE, and those of ShmDevice.open
    */
@@ -53,11 +54,12 @@ export class ShmFrontend implements Frontend {
     blockDevice: BlockDevice,
     events: Pick<FrontendEvents, 'onStopped'>,
     watch: WatchReadable = watchReadable,
+    ringIndex = 0,
   ): ShmFrontend {
     const device = ShmDevice.open(directory);
     const side = ShmSide.take(device, 'back');
     try {
-      return new ShmFrontend(device, side, blockDevice, events, watch);
+      return new ShmFrontend(device, side, blockDevice, events, watch, ringIndex);
     } catch (error) {
       side.release();
       throw error;
@@ -70,6 +72,7 @@ export class ShmFrontend implements Frontend {
     private readonly blockDevice: BlockDevice,
     private readonly events: Pick<FrontendEvents, 'onStopped'>,
     private readonly watch: WatchReadable,
+    private readonly ringIndex: number,
   ) {
     const { geometry } = device;
     this.path = `shm:${device.directory}`;
@@ -90,8 +93,8 @@ export class ShmFrontend implements Frontend {
     });
   }
 
-  get steadyMemory(): MemoryArea {
-    return this.mapping;
+  get steadyMemory(): readonly MemoryArea[] {
+    return [this.mapping];
   }
 
   get inFlight(): number {
@@ -112,6 +115,21 @@ export class ShmFrontend implements Frontend {
   resume(): void {
     this.paused = false;
     this.server?.resume();
+  }
+
+  /** Stops the ring, where it is served, for what another ring of the disk has done. */
+  stop(reason: TapdiskError): void {
+    if (this.server === null || this.stopped !== null) return;
+    this.server.stopFor(reason);
+    this.stopped = reason;
+  }
+
+  /** Undoes `open`, before `start`. */
+  giveBack(): void {
+    this.isClosed = true;
+    this.doorbell.close();
+    this.mapping.unmap();
+    this.side.release();
   }
 
   drained(timeoutMs = DRAIN_TIMEOUT_MS): Promise<void> {
@@ -175,6 +193,7 @@ export class ShmFrontend implements Frontend {
     this.side.announce(session, 'connected', { sectors, readOnly });
     this.server = new RingServer(this.ringDevice(), this.blockDevice, {
       counters: this.counters,
+      ringIndex: this.ringIndex,
       onStopped: (reason) => this.ringStopped(reason),
     });
     if (this.paused) this.server.pause();

@@ -1,9 +1,10 @@
 /** Rings and programs that `attach` and `detach` cannot have. */
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { chooseDevice } from '../../../lib/cli/running/attach-device';
 import { releaseDevice } from '../../../lib/cli/running/release-device';
+import { ringsOfStandIn } from '../../../lib/frontend/shm/shm-queues';
 import { tapdiskProgram } from '../../../lib/cli/running/tapdisk-program';
 import { refusal } from '../../frontend/refusal';
 
@@ -42,4 +43,47 @@ test('an installation without the program', () => {
   const { code, message } = refusal(() => tapdiskProgram({}, directory));
   expect(code).toBe('TAPDISK_PROGRAM_NOT_FOUND');
   expect(message).toContain('TAPDISK_TS_PROGRAM');
+});
+
+describe('queues', () => {
+  const choose = (queues: number | undefined, minor?: number, device = `shm:${directory}`) =>
+    chooseDevice(device, minor, {}, queues);
+
+  test('are as many as asked for, and a device that is there keeps those it has', () => {
+    const { undo } = choose(3, 4);
+    const place = join(directory, 'blktap4');
+    expect(ringsOfStandIn(place)).toHaveLength(3);
+    expect(() => choose(3, 4)).not.toThrow();
+    expect(() => choose(undefined, 4)).not.toThrow();
+    expect(() => choose(3, 4, `shm:${place}`)).not.toThrow();
+    for (const device of [`shm:${directory}`, `shm:${place}`]) {
+      const { code, message } = refusal(() => choose(2, 4, device));
+      expect(code).toBe('DEVICE_OPTION_INVALID');
+      expect(message).toContain('its queues are 3, not 2');
+    }
+    undo();
+    expect(existsSync(place)).toBe(false);
+  });
+
+  test('go with the ring', () => {
+    choose(2, 5);
+    releaseDevice(`shm:${join(directory, 'blktap5')}`);
+    expect(existsSync(join(directory, 'blktap5'))).toBe(false);
+  });
+
+  test.each([0, 17, 1.5, NaN])('cannot be %d', (queues) => {
+    const { code, message } = refusal(() => choose(queues));
+    expect([code, message]).toEqual([
+      'DEVICE_OPTION_INVALID',
+      expect.stringContaining('use 1 to 16'),
+    ]);
+  });
+
+  test.each(['auto', '/dev/xen/blktap3'])('are not for %s', (device) => {
+    const { code, message } = refusal(() => choose(2, 3, device));
+    expect([code, message]).toEqual([
+      'DEVICE_OPTION_INVALID',
+      expect.stringContaining('Only a stand-in device'),
+    ]);
+  });
 });
