@@ -11,6 +11,7 @@ import { Host } from 'etcd3/lib/connection-pool';
 import type { Cancellable } from './attempt';
 import { connectFailure } from './call-failure';
 import { hostOf, portOf } from './endpoint';
+import { OwnedSockets } from './owned-sockets';
 import {
   PING_INTERVAL_MS,
   PING_TIMEOUT_MS,
@@ -46,12 +47,13 @@ export interface CallExtras {
 }
 
 export class Connection {
+  private readonly sockets: OwnedSockets;
   private readonly channel: Channel;
   private readonly host: Host;
   private openCalls = 0;
   private retired = false;
-  /** Clock at the last reply; when it was made, before. */
-  heardAtMs: number;
+  /** Clock at the last reply. */
+  heardAtMs = -Infinity;
 
   constructor(
     readonly endpoint: string,
@@ -61,12 +63,12 @@ export class Connection {
     const options = channelOptions(security);
     const { host } = new URL(endpoint);
     const target = host.includes(':') && !host.endsWith(']') ? host : `${host}:${portOf(endpoint)}`;
-    this.channel = new Channel(target, security.credentials, options);
-    this.host = new Host(target, security.credentials, {
+    this.sockets = new OwnedSockets(security.credentials);
+    this.channel = new Channel(target, this.sockets, options);
+    this.host = new Host(target, this.sockets, {
       ...options,
       channelOverride: this.channel,
     });
-    this.heardAtMs = nowMs();
   }
 
   /** Rejects with gRPC's error. */
@@ -114,6 +116,7 @@ export class Connection {
   close(): void {
     this.retired = true;
     this.channel.close();
+    this.sockets.close();
   }
 
   private clientOf(service: ServiceName): Client & Record<string, unknown> {
@@ -126,7 +129,7 @@ export class Connection {
   }
 
   private closeWhenIdle(): void {
-    if (this.retired && this.openCalls === 0) this.channel.close();
+    if (this.retired && this.openCalls === 0) this.close();
   }
 }
 

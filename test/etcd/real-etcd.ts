@@ -4,7 +4,7 @@
  */
 import { type ChildProcess, execFile, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { createWriteStream, mkdirSync, readFileSync, rmSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync, readFileSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -73,11 +73,12 @@ export class RealMember {
 
   /** Starts it, also again with the data that it has. */
   start(): void {
-    const log = createWriteStream(this.logFile, { flags: 'a' });
+    const log = openSync(this.logFile, 'a');
     const [program, ...words] = this.command;
-    const child = spawn(program, words, { stdio: ['ignore', 'pipe', 'pipe'] });
-    child.stdout.pipe(log);
-    child.stderr.pipe(log);
+    const child = spawn(program, words, { stdio: ['ignore', log, log] });
+    closeSync(log);
+    // A test that forgets its cluster ends all the same, and the cluster with it.
+    child.unref();
     running.add(child);
     child.once('exit', () => {
       running.delete(child);
