@@ -160,11 +160,15 @@ export class EtcdCluster implements Etcd {
     fromRevision: number,
     watcher: Watcher,
   ): () => void {
+    if (this.closed) {
+      queueMicrotask(() => watcher.onEnded(closedError()));
+      return () => undefined;
+    }
     let cancelled = false;
     let watch: WatchStream | null = null;
     const end = (error: Error): void => {
       if (watch !== null) this.watches.delete(watch);
-      if (!cancelled) watcher.onEnded(error);
+      if (!cancelled && !this.closed) watcher.onEnded(error);
     };
     const heard: Watcher = {
       onEvents: (events, revision) => {
@@ -174,7 +178,7 @@ export class EtcdCluster implements Etcd {
     };
     this.openWatch(range, fromRevision, heard).then((opened) => {
       watch = opened;
-      if (cancelled) opened.cancel();
+      if (cancelled || this.closed) opened.cancel();
       else this.watches.add(opened);
     }, end);
     return () => {

@@ -84,7 +84,7 @@ export interface Watcher {
   readonly onEvents: (events: readonly WatchEvent[], revision: number) => void;
   /**
    * The watch ended, by a failure or because its revision is compacted: nothing will come any more.
-   * Whoever still cares reads the keys and watches anew. Not called after `cancel`.
+   * Whoever still cares reads the keys and watches anew. Not called after the watch was cancelled or the cluster closed.
    */
   readonly onEnded: (reason: Error) => void;
 }

@@ -5,7 +5,7 @@ import { prefixEnd } from '../../lib/etcd/etcd';
 
 /** What a suite needs of the kind that it is run on. */
 export interface ContractKind {
-  /** Opens the cluster below a key prefix, such as `/a/`; all of one test are the same cluster. */
+  /** Opens the part of a cluster below a prefix, such as `/a/`, or a cluster of its own. */
   open(prefix: string): Promise<Etcd>;
   /** Lets time go by: really, or in the simulation. */
   sleep(delayMs: number): Promise<void>;

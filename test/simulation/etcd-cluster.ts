@@ -2,7 +2,7 @@
 import { TapdiskError } from '../../lib/errors';
 import type { Lease, Watcher } from '../../lib/etcd/etcd';
 import type { Random } from '../volume/doubles/random';
-import { type Change, EtcdKeys, leaseNotFound } from './etcd-keys';
+import { type Change, END_OF_ALL, EtcdKeys, leaseNotFound } from './etcd-keys';
 
 /** Where the cluster's time comes from: VirtualTime, or a real clock. */
 export interface ClusterTime {
@@ -147,7 +147,7 @@ export class EtcdCluster {
 
 function eventsIn({ revision, events }: Change, { key, rangeEnd }: LiveWatch): Change {
   const isIn = (k: string): boolean =>
-    rangeEnd === undefined ? k === key : k >= key && k < rangeEnd;
+    rangeEnd === undefined ? k === key : k >= key && (rangeEnd === END_OF_ALL || k < rangeEnd);
   return { revision, events: events.filter(({ keyValue }) => isIn(keyValue.key)) };
 }
 

@@ -76,8 +76,6 @@ export class EtcdKeys {
     const keyValues = range.countOnly
       ? []
       : taken.map((kv) => ({ ...kv, value: range.keysOnly ? NOTHING : Buffer.from(kv.value) }));
-    const bytes = keyValues.reduce((sum, kv) => sum + kv.key.length + kv.value.length, 0);
-    if (bytes > REPLY_BYTES_MAX) throw tooLarge('a reply', REPLY_BYTES_MAX);
     const more = !range.countOnly && taken.length < wanted.length;
     return { revision: this.revisionNow, keyValues, more, count: found.length };
   }
@@ -95,6 +93,7 @@ export class EtcdKeys {
       else if ('put' in operation) this.put(operation.put, revision, events);
       else this.delete(operation.delete, revision, events);
     }
+    if (bytesOf(ranges) > REPLY_BYTES_MAX) throw tooLarge('a reply', REPLY_BYTES_MAX, 'bytes');
     if (events.size > 0) this.changed(revision, [...events.values()]);
     const withRevision = ranges.map((reply) => ({ ...reply, revision: this.revisionNow }));
     return { revision: this.revisionNow, succeeded, ranges: withRevision };
@@ -116,7 +115,7 @@ export class EtcdKeys {
 
   compact(revision: number): void {
     assert(revision <= this.revisionNow, 'only what has been can be compacted');
-    if (revision <= this.compactedAt) throw compacted(revision);
+    if (revision <= this.compactedAt) return;
     this.compactedAt = revision;
     this.history = this.history.filter((change) => change.revision > revision);
     this.superseded = this.superseded.filter((old) => old.revision > revision);
@@ -204,7 +203,8 @@ export class EtcdKeys {
 
   private keysIn(key: string, rangeEnd?: string): string[] {
     if (rangeEnd === undefined) return this.values.has(key) ? [key] : [];
-    return this.order.slice(this.positionOf(key), this.positionOf(rangeEnd));
+    const end = rangeEnd === END_OF_ALL ? this.order.length : this.positionOf(rangeEnd);
+    return this.order.slice(this.positionOf(key), end);
   }
 
   /** Where a key stands in the order, or would. */
@@ -221,27 +221,36 @@ export class EtcdKeys {
 
 const NOTHING = Buffer.alloc(0);
 
+/** As the end of a range: everything from its key on. */
+export const END_OF_ALL = '\0';
+
+/** A range by itself comes in pages; those of a transaction are one reply. */
+function bytesOf(ranges: readonly RangeReply[]): number {
+  const keyValues = ranges.flatMap((reply) => reply.keyValues);
+  return keyValues.reduce((sum, { key, value }) => sum + key.length + value.length, 0);
+}
+
 function checkSize(
   compare: readonly Compare[],
   success: readonly Operation[],
   failure: readonly Operation[],
 ): void {
   for (const list of [compare, success, failure]) {
-    assert(list.length <= OPERATIONS_MAX, `etcd takes ${OPERATIONS_MAX} operations at most`);
+    if (list.length > OPERATIONS_MAX) throw tooLarge('a transaction', OPERATIONS_MAX, 'operations');
   }
   let bytes = 0;
   for (const operation of [...success, ...failure]) {
     if ('put' in operation) bytes += operation.put.key.length + operation.put.value.length;
   }
-  if (bytes > REQUEST_BYTES_MAX) throw tooLarge('a request', REQUEST_BYTES_MAX);
+  if (bytes > REQUEST_BYTES_MAX) throw tooLarge('a request', REQUEST_BYTES_MAX, 'bytes');
 }
 
 export function leaseNotFound(leaseId: string): TapdiskError {
   return new TapdiskError('ETCD_LEASE_NOT_FOUND', `etcd has no lease ${leaseId}`);
 }
 
-function tooLarge(what: string, limitBytes: number): TapdiskError {
-  return new TapdiskError('ETCD_TOO_LARGE', `${what} is more than ${limitBytes} bytes`);
+function tooLarge(what: string, limit: number, unit: 'bytes' | 'operations'): TapdiskError {
+  return new TapdiskError('ETCD_TOO_LARGE', `${what} is more than ${limit} ${unit}`);
 }
 
 function compacted(revision: number): TapdiskError {

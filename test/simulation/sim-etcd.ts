@@ -173,7 +173,7 @@ export class SimEtcd implements Etcd {
 
   private call<T>(call: Call, { deadlineMs }: CallSetting, apply: () => T): Promise<T> {
     return new Promise((resolve, reject) => {
-      if (this.isClosed) return reject(unavailable());
+      if (this.isClosed) return reject(new TapdiskError('ETCD_CLOSED', 'etcd was closed'));
       let isOver = false;
       const timer = this.clock.setTimer(deadlineMs, () => {
         isOver = true;
