@@ -123,6 +123,17 @@ export function describeMap(given: () => { pool: PoolUnderTest; here: Coordinati
       expect((await loadEntries(attachment)).length).toBe(20);
     });
 
+    it('answers a sync that is asked for when another one ends, behind a commit', async () => {
+      const { layer } = await create('a');
+      const { map } = await here.attach('a', WRITE);
+      const answered = new Promise<number>((resolve) => {
+        map.commit([{ chunk: 1, layer }], () => {});
+        map.sync(() => map.sync(resolve));
+      });
+      const late = new Promise<number>((resolve) => setTimeout(resolve, 5_000, -1).unref());
+      expect(await Promise.race([answered, late])).toBe(0);
+    });
+
     it('refuses to be written through a read-only attachment, or a released one', async () => {
       const { layer } = await create('a');
       const reader = await here.attach('a', READ);

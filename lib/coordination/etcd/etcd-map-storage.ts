@@ -150,6 +150,8 @@ export class EtcdMapStorage implements MapStorage {
       this.tellSyncs();
     }
     this.isWriting = false;
+    // Asked for from the last one's callback: nothing else would tell it.
+    if (this.waitingSyncs.length > 0) queueMicrotask(() => this.tellSyncs());
     for (const tell of this.idle.splice(0)) tell();
   }
 
