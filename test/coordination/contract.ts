@@ -2,6 +2,7 @@
 import type { Coordination } from '../../lib/coordination/coordination';
 import type { VolumeRecord } from '../../lib/coordination/volume-record';
 import { describeMap } from './map-contract';
+import { describeStandby } from './standby-contract';
 import {
   CHUNK,
   failuresOf,
@@ -230,6 +231,7 @@ export function describeCoordination(kind: string, make: () => Promise<PoolUnder
     });
 
     describeMap(() => ({ pool, here }));
+    describe('standing by', () => describeStandby(() => ({ pool, here })));
 
     describe('delete', () => {
       it('returns the layers, and is pending until it is finished', async () => {
