@@ -180,6 +180,18 @@ describe('a chunk map in etcd', () => {
     ]);
   });
 
+  it('with a full database nothing is attached, and a release leaves the volume free', async () => {
+    const { attachment } = await make(TIB);
+    hosts.cluster.keys.hasNoSpaceAlarm = true;
+    const full = expect.objectContaining({ code: 'ETCD_NO_SPACE' }) as unknown;
+    await expect(hosts.resolve(attachment.release())).rejects.toEqual(full);
+    expect(hosts.keysBelow('attach/')).toEqual([]);
+    await expect(hosts.resolve(a.view.attach('v', WRITE))).rejects.toEqual(full);
+    hosts.cluster.keys.hasNoSpaceAlarm = false;
+    const next = await hosts.resolve(a.view.attach('v', WRITE));
+    expect(next.uncleanBefore).toBe(true);
+  });
+
   it('never tells that a commit failed which may still have its effect', async () => {
     const { attachment, layer } = await make(TIB);
     a.etcd.fault = ({ transaction }) => {
