@@ -1,6 +1,8 @@
 /** Whether a directory may be used as a pool: it is one, and it is this user's. */
 import type { Stats } from 'node:fs';
-import { stat } from 'node:fs/promises';
+import { mkdir, stat } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { DIRECTORY_MODE } from '../coordination/local/layout';
 import { errnoOf, TapdiskError } from '../errors';
 
 const ROOT_UID = 0;
@@ -19,6 +21,20 @@ export async function checkPoolDirectory(
   }
   if (!status.isDirectory()) throw missing(directory, 'is not a directory');
   checkDirectoryOwner(directory, status.uid, uid);
+}
+
+/** Makes it private, where it is not there yet. @throws TapdiskError POOL_PARENT_MISSING */
+export async function makePoolDirectory(directory: string): Promise<void> {
+  try {
+    await mkdir(directory, { mode: DIRECTORY_MODE });
+  } catch (error) {
+    if (errnoOf(error) === 'EEXIST') return;
+    if (errnoOf(error) !== 'ENOENT') throw error;
+    throw new TapdiskError(
+      'POOL_PARENT_MISSING',
+      `${dirname(directory)} does not exist, so no pool can be made in it; make it first`,
+    );
+  }
 }
 
 /** Another user could change a pool below this process; root may use anybody's. */

@@ -1,23 +1,23 @@
 /** Makes a pool: its directory's content first, its identity last, then this host's file about it. */
 import { randomUUID } from 'node:crypto';
-import { mkdir, readdir } from 'node:fs/promises';
-import { dirname, resolve } from 'node:path';
-import { localLayout, DIRECTORY_MODE } from '../coordination/local/layout';
+import { readdir } from 'node:fs/promises';
+import { resolve } from 'node:path';
+import { localLayout } from '../coordination/local/layout';
 import { TEMPORARY_PREFIX } from '../coordination/local/durable-file';
 import { openLocalCoordination } from '../coordination/local/local-coordination';
 import { initLocalDirectory } from '../coordination/local/make-volume';
 import { checkName } from '../coordination/name';
-import { errnoOf, TapdiskError } from '../errors';
-import { checkPoolDirectory } from './check-directory';
+import { TapdiskError } from '../errors';
+import { checkPoolDirectory, makePoolDirectory } from './check-directory';
 import { poolsDirectory } from './config-directory';
 import { resumeWipe } from './delete-pool';
 import type { PoolSetting } from './open-pool';
 import {
   listPoolNames,
-  POOL_CONFIG_VERSION,
+  LOCAL_POOL_CONFIG_VERSION,
   readPoolConfig,
   writePoolConfig,
-  type PoolConfig,
+  type LocalPoolConfig,
 } from './pool-config';
 import {
   POOL_IDENTITY_FILE,
@@ -42,7 +42,7 @@ export interface CreatePool {
 export async function createPool(
   { name, path, storeKind, existing }: CreatePool,
   setting: PoolSetting = {},
-): Promise<PoolConfig> {
+): Promise<LocalPoolConfig> {
   checkName('pool', name);
   checkStoreKind(storeKind);
   const configDirectory = poolsDirectory(setting.env, setting.uid);
@@ -53,7 +53,7 @@ export async function createPool(
     );
   }
   const directory = resolve(path);
-  await makeDirectory(directory);
+  await makePoolDirectory(directory);
   await checkPoolDirectory(directory, setting.uid);
   await resumeWipe(directory);
   const isPool = (await readdir(directory)).includes(POOL_IDENTITY_FILE);
@@ -61,11 +61,11 @@ export async function createPool(
     ? await adopt(directory, storeKind, existing)
     : await initialise(directory, storeKind);
   await checkUnknown(configDirectory, identity, directory);
-  const config: PoolConfig = {
-    version: POOL_CONFIG_VERSION,
+  const config: LocalPoolConfig = {
+    version: LOCAL_POOL_CONFIG_VERSION,
     uuid: identity.uuid,
     store: { kind: identity.store, path: directory },
-    coordination: { kind: identity.coordination, path: directory },
+    coordination: { kind: 'local', path: directory },
   };
   await writePoolConfig(configDirectory, name, config);
   return config;
@@ -87,19 +87,6 @@ async function checkUnknown(
   }
 }
 
-async function makeDirectory(directory: string): Promise<void> {
-  try {
-    await mkdir(directory, { mode: DIRECTORY_MODE });
-  } catch (error) {
-    if (errnoOf(error) === 'EEXIST') return;
-    if (errnoOf(error) !== 'ENOENT') throw error;
-    throw new TapdiskError(
-      'POOL_PARENT_MISSING',
-      `${dirname(directory)} does not exist, so no pool can be made in it; make it first`,
-    );
-  }
-}
-
 /** A pool without volumes is taken over unasked: its creation may have been cut before its end. */
 async function adopt(
   directory: string,
@@ -107,6 +94,12 @@ async function adopt(
   existing: boolean,
 ): Promise<PoolIdentity> {
   const identity = await readPoolIdentity(directory);
+  if (identity.coordination !== 'local') {
+    throw new TapdiskError(
+      'POOL_DIRECTORY_IN_USE',
+      `${directory} is of a pool that etcd coordinates; make that one known by pool join`,
+    );
+  }
   if (identity.store !== storeKind) {
     throw new TapdiskError(
       'POOL_DIRECTORY_IN_USE',

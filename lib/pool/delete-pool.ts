@@ -1,16 +1,18 @@
 /** Deletes a pool: its volumes where that is asked for, its directory's content, its file. */
 import { readdir, rename, rm, rmdir, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
+import { removePoolKeys } from '../coordination/etcd/pool-key';
 import { syncDirectory, TEMPORARY_PREFIX } from '../coordination/local/durable-file';
 import { NODE_FILE_SYSTEM } from '../coordination/local/file-system';
 import { localLayout } from '../coordination/local/layout';
 import { withPoolLock } from '../coordination/local/pool-lock';
 import { errnoOf, TapdiskError } from '../errors';
+import { BootClock } from '../etcd/boot-clock';
 import { checkPoolDirectory } from './check-directory';
 import { poolsDirectory } from './config-directory';
 import { deleteVolume, finishDeletions } from './delete-volume';
 import { openPool, type PoolSetting } from './open-pool';
-import { readPoolConfig, removePoolConfig } from './pool-config';
+import { isEtcdPool, readPoolConfig, removePoolConfig, storePathOf } from './pool-config';
 import { POOL_DELETING_FILE, POOL_IDENTITY_FILE } from './pool-identity';
 
 export interface DeletePool {
@@ -30,18 +32,21 @@ export async function deletePool(
 ): Promise<void> {
   const configDirectory = poolsDirectory(setting.env, setting.uid);
   const config = await readPoolConfig(configDirectory, name);
-  if (!keepData) {
-    const directory = config.store.path;
+  const directory = storePathOf(config);
+  if (!keepData && directory !== null) {
     await checkPoolDirectory(directory, setting.uid);
     // Cut short before: the volumes are gone, and what is left is no pool any more.
     if (!(await readdir(directory)).includes(POOL_DELETING_FILE)) {
       await deleteVolumes(name, force, progress ?? (() => {}), setting);
-      await beginWipe(name, directory);
+      if (isEtcdPool(config)) await renameIdentity(directory);
+      else await beginWipe(name, directory);
     }
     await wipeContent(directory);
+  } else if (!keepData) {
+    await deleteVolumes(name, force, progress ?? (() => {}), setting);
   }
   await removePoolConfig(configDirectory, name);
-  if (!keepData) await endWipe(config.store.path);
+  if (!keepData && directory !== null) await endWipe(directory);
 }
 
 /** Finishes the deletion of a pool that was in this directory, where one was cut short. */
@@ -66,6 +71,9 @@ async function deleteVolumes(
       progress(index + 1, names.length);
     }
     await finishDeletions(pool);
+    if (pool.cluster === null) return;
+    const isGone = await removePoolKeys(pool.cluster.etcd, new BootClock());
+    if (!isGone) throw notEmpty(name, (await pool.coordination.names()).length);
   } finally {
     await pool.close();
   }
@@ -77,9 +85,13 @@ async function beginWipe(name: string, directory: string): Promise<void> {
   await withPoolLock(layout.lock, NODE_FILE_SYSTEM, async () => {
     const names = await readdir(layout.volumes);
     if (names.length > 0) throw notEmpty(name, names.length);
-    await rename(join(directory, POOL_IDENTITY_FILE), join(directory, POOL_DELETING_FILE));
-    await syncDirectory(directory, NODE_FILE_SYSTEM);
+    await renameIdentity(directory);
   });
+}
+
+async function renameIdentity(directory: string): Promise<void> {
+  await rename(join(directory, POOL_IDENTITY_FILE), join(directory, POOL_DELETING_FILE));
+  await syncDirectory(directory, NODE_FILE_SYSTEM);
 }
 
 /** Removes what pools consist of, and nothing else that somebody put there. */

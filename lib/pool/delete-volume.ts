@@ -43,7 +43,7 @@ async function deleteLayers(
   } catch (error) {
     throw new TapdiskError(
       'LAYER_NOT_DELETED',
-      `not all chunks could be deleted from ${pool.directory} (${(error as Error).message}); ` +
+      `not all chunks could be deleted from ${pool.directory ?? 'etcd'} (${(error as Error).message}); ` +
         'the next command that opens the pool tries again',
       { cause: error },
     );

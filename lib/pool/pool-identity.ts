@@ -19,7 +19,7 @@ const identitySchema = z.strictObject({
   version: z.literal(POOL_IDENTITY_VERSION),
   uuid: z.uuid(),
   store: z.string(),
-  coordination: z.literal('local'),
+  coordination: z.enum(['local', 'etcd']),
   createdAt: z.iso.datetime(),
 });
 

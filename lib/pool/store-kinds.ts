@@ -38,6 +38,7 @@ const STORE_KINDS: Readonly<Record<string, OpenStoreKind>> = {
   null: (_directory, { chunkBytes }) => new NullStore(chunkBytes),
 };
 
+/** Kinds of a pool of one host. */
 export const STORE_KIND_NAMES: readonly string[] = Object.keys(STORE_KINDS);
 export const STORE_KIND_DEFAULT = 'dir';
 

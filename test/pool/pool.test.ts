@@ -167,7 +167,7 @@ describe('opening a pool refuses', () => {
   });
 
   it.each([
-    [{ version: 2 }, 'POOL_CONFIG_VERSION_UNKNOWN', 'version 2'],
+    [{ version: 3 }, 'POOL_CONFIG_VERSION_UNKNOWN', 'version 3'],
     [{ store: 'dir' }, 'POOL_CONFIG_CORRUPT', 'store'],
     [{ coordination: { kind: 'etcd', path: '/' } }, 'POOL_CONFIG_CORRUPT', 'coordination.kind'],
   ])('a configuration with %j', async (change, code, words) => {

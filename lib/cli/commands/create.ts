@@ -1,5 +1,4 @@
 /** `tapdisk-ts create`: a new, empty, thin volume. */
-import { CHUNK_BYTES_DEFAULT } from '../../coordination/limits';
 import { parseVolumeAddress } from '../../pool/address';
 import { defineCommand } from '../command';
 import { formatSize, parseSize } from '../sizes';
@@ -30,21 +29,18 @@ export const create = defineCommand({
       .option('chunk-size', {
         type: 'string',
         requiresArg: true,
-        describe: 'Bytes of a chunk: a power of two from 64K to 64M (4M unless told)',
-        coerce: (text: string | undefined) =>
-          text === undefined ? CHUNK_BYTES_DEFAULT : parseSize(text),
-        default: '4M',
+        describe: 'Bytes of a chunk: a power of two from 64K to 64M (4M unless told; in etcd 64K)',
+        coerce: (text: string | undefined) => (text === undefined ? undefined : parseSize(text)),
       }),
   run: ({ volume: { pool: poolName, volume }, size, chunkSize }, context) =>
     withChangingPool(poolName, context, async (pool) => {
-      const record = await pool.coordination.create({
-        name: volume,
-        sizeBytes: size,
-        chunkBytes: chunkSize,
-      });
+      const chunkBytes = chunkSize ?? pool.chunkBytesDefault;
+      const wanted = { name: volume, sizeBytes: size, chunkBytes };
+      pool.checkVolume(wanted);
+      const record = await pool.coordination.create(wanted);
       context.output.result(
         { pool: poolName, ...record },
-        `created ${poolName}/${volume}: ${formatSize(size)} in chunks of ${formatSize(chunkSize)}`,
+        `created ${poolName}/${volume}: ${formatSize(size)} in chunks of ${formatSize(chunkBytes)}`,
       );
     }),
 });

@@ -1,6 +1,8 @@
 /** `tapdisk-ts doctor`: what this host offers, and what is missing for what. */
 import { resolve } from 'node:path';
 import { type HostFeature, hostFeatures } from '../../../native-bindings/host-features';
+import { checkName } from '../../coordination/name';
+import { checkPool } from '../../pool/check-pool';
 import { defineCommand } from '../command';
 import { EXIT_OK, EXIT_REFUSED } from '../failure';
 
@@ -10,13 +12,33 @@ export const doctor = defineCommand({
   examples: [
     ['tapdisk-ts doctor', 'Kernel, io_uring, limits, Xen, blktap'],
     ['tapdisk-ts doctor /srv/pool', 'The same, and whether a pool may be there'],
+    ['tapdisk-ts doctor --pool main', 'Whether a pool works, end to end'],
   ],
   options: (yargs) =>
-    yargs.positional('directory', {
-      type: 'string',
-      describe: 'Directory to look at as the place of a pool; a file is made there and removed',
-    }),
-  async run({ directory }, { output }) {
+    yargs
+      .positional('directory', {
+        type: 'string',
+        describe: 'Directory to look at as the place of a pool; a file is made there and removed',
+      })
+      .option('pool', {
+        type: 'string',
+        requiresArg: true,
+        conflicts: 'directory',
+        describe: 'Pool to try instead; a key and a file are made there and removed',
+      }),
+  async run({ directory, pool }, { io, output }) {
+    if (pool !== undefined) {
+      const checks = await checkPool(checkName('pool', pool), { env: io.env });
+      output.table(
+        [
+          { head: 'CHECK', text: (check) => check.name },
+          { head: 'RESULT', text: (check) => (check.ok ? 'ok' : 'failed') },
+          { head: 'FOUND', text: (check) => check.found },
+        ],
+        checks,
+      );
+      return checks.every(({ ok }) => ok) ? EXIT_OK : EXIT_REFUSED;
+    }
     const features = hostFeatures(directory === undefined ? undefined : resolve(directory));
     output.table(
       [

@@ -12,7 +12,9 @@ import { pause } from './pause';
 import { poolCreate } from './pool-create';
 import { poolDelete } from './pool-delete';
 import { poolInfo } from './pool-info';
+import { poolJoin } from './pool-join';
 import { poolList } from './pool-list';
+import { poolStatus } from './pool-status';
 import { record } from './record';
 import { replay } from './replay';
 import { resume } from './resume';
@@ -27,7 +29,7 @@ export const commands: readonly (Command | CommandGroup)[] = [
   {
     name: 'pool',
     summary: 'Create, list and delete pools',
-    commands: [poolCreate, poolList, poolInfo, poolDelete],
+    commands: [poolCreate, poolJoin, poolList, poolInfo, poolStatus, poolDelete],
   },
   create,
   list,

@@ -1,7 +1,7 @@
 /** `tapdisk-ts pool delete`: removes a pool, or only forgets it. */
 import { poolsDirectory } from '../../pool/config-directory';
 import { deletePool } from '../../pool/delete-pool';
-import { readPoolConfig } from '../../pool/pool-config';
+import { isEtcdPool, readPoolConfig } from '../../pool/pool-config';
 import { defineCommand } from '../command';
 import { confirm } from '../confirm';
 import { UsageError } from '../failure';
@@ -13,7 +13,7 @@ export const poolDelete = defineCommand({
   examples: [
     ['tapdisk-ts pool delete main', 'Delete a pool without volumes'],
     ['tapdisk-ts pool delete main --force --yes', 'Delete it with its volumes, unasked'],
-    ['tapdisk-ts pool delete main --keep-data', 'Forget it here; its directory stays as it is'],
+    ['tapdisk-ts pool delete main --forget', 'Forget it on this host; it stays as it is'],
   ],
   options: (yargs) =>
     yargs
@@ -25,15 +25,17 @@ export const poolDelete = defineCommand({
       })
       .option('keep-data', {
         type: 'boolean',
+        alias: 'forget',
         default: false,
-        describe: 'Forget the pool and leave its directory as it is',
+        describe: 'Forget the pool on this host, and leave it as it is',
       })
       .option('yes', { type: 'boolean', alias: 'y', default: false, describe: 'Do not ask' }),
   async run({ pool: name, force, keepData, yes }, context) {
     const { io, output } = context;
     if (force && keepData) throw new UsageError('give --force or --keep-data, not both');
-    const { store } = await readPoolConfig(poolsDirectory(io.env), name);
-    if (force) await confirm(context, yes, `Delete pool ${name} (${store.path}) and all volumes?`);
+    const config = await readPoolConfig(poolsDirectory(io.env), name);
+    const place = isEtcdPool(config) ? config.coordination.cluster.prefix : config.store.path;
+    if (force) await confirm(context, yes, `Delete pool ${name} (${place}) and all volumes?`);
     let bar: Progress | null = null;
     const progress = (done: number, total: number): void => {
       bar ??= startProgress(context, { label: `deleting pool ${name}`, total, unit: 'volumes' });
@@ -45,7 +47,7 @@ export const poolDelete = defineCommand({
       (bar as Progress | null)?.stop();
     }
     const what = keepData
-      ? `forgot pool ${name}; its data stays in ${store.path}`
+      ? `forgot pool ${name}; its data stays in ${place}`
       : `deleted pool ${name}`;
     output.result({ [keepData ? 'forgotten' : 'deleted']: name }, what);
   },

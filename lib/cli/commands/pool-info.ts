@@ -23,7 +23,7 @@ export const poolInfo = defineCommand({
           provisionedBytes += summary.sizeBytes;
           usedBytes += summary.usedBytes;
         }
-        const freeBytes = await storeFreeBytes(pool.directory);
+        const freeBytes = pool.directory === null ? null : await storeFreeBytes(pool.directory);
         const { uuid, storeKind, directory, createdAt } = pool;
         const told = {
           name,
@@ -42,11 +42,11 @@ export const poolInfo = defineCommand({
           ['uuid', uuid],
           ['store', storeKind],
           ['coordination', told.coordination],
-          ['path', directory],
+          ['path', directory ?? '-'],
           ['volumes', String(names.length)],
           ['provisioned', formatSize(provisionedBytes)],
           ['used', formatSize(usedBytes)],
-          ['free', formatSize(freeBytes)],
+          ['free', freeBytes === null ? '-' : formatSize(freeBytes)],
           ['created', createdAt],
         ]);
       } finally {

@@ -1,6 +1,6 @@
 /** `tapdisk-ts pool list`: the pools that this host knows. */
 import { poolsDirectory } from '../../pool/config-directory';
-import { listPoolNames, readPoolConfig } from '../../pool/pool-config';
+import { listPoolNames, readPoolConfig, storePathOf } from '../../pool/pool-config';
 import { defineCommand } from '../command';
 import { EXIT_OK, EXIT_REFUSED, reportFailure } from '../failure';
 
@@ -8,7 +8,8 @@ interface PoolRow {
   readonly name: string;
   readonly store: string;
   readonly coordination: string;
-  readonly path: string;
+  /** Null of a store that has none. */
+  readonly path: string | null;
 }
 
 export const poolList = defineCommand({
@@ -22,8 +23,10 @@ export const poolList = defineCommand({
     let exitCode = EXIT_OK;
     for (const name of await listPoolNames(directory)) {
       try {
-        const { store, coordination } = await readPoolConfig(directory, name);
-        rows.push({ name, store: store.kind, coordination: coordination.kind, path: store.path });
+        const config = await readPoolConfig(directory, name);
+        const { store, coordination } = config;
+        const path = storePathOf(config);
+        rows.push({ name, store: store.kind, coordination: coordination.kind, path });
       } catch (error) {
         // One bad file must not hide the other pools.
         reportFailure(error, output.json, io);
@@ -35,7 +38,7 @@ export const poolList = defineCommand({
         { head: 'NAME', text: (row) => row.name },
         { head: 'STORE', text: (row) => row.store },
         { head: 'COORDINATION', text: (row) => row.coordination },
-        { head: 'PATH', text: (row) => row.path },
+        { head: 'PATH', text: (row) => row.path ?? '-' },
       ],
       rows,
     );
