@@ -2,7 +2,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help deps build demo test test-nbd test-etcd test-etcd-overwrite bench-etcd-store test-crash lint format \
+.PHONY: help deps build demo test test-nbd test-etcd test-etcd-overwrite bench-etcd-store test-crash simulate test-simulation test-model lint format \
   bench bench-plot bench-allocations bench-profile soak install uninstall clean
 
 PREFIX ?= /usr/local
@@ -67,6 +67,19 @@ bench-etcd-store: build ## The etcd store beside raw puts and gets by the same c
 
 test-crash: build ## 200 kills at random instants under load (SEED=n repeats the choices; minutes)
 	node dist/test/crash/crash-test.js
+
+SEEDS ?= 1000
+SEED ?= 1
+
+simulate: build ## SEEDS histories of owners, etcd and faults from SEED on; a failing one is told
+	SEEDS=$(SEEDS) SEED=$(SEED) node dist/test/simulation/simulate.js
+
+test-simulation: build ## 10,000 seeds of the simulation, and each planted bug found within them (minutes)
+	SEEDS=10000 node dist/test/simulation/simulate.js
+	SEEDS=10000 BUGS=1 node dist/test/simulation/simulate.js
+
+test-model: build ## The protocol's model explored further than make test does (minutes, some GB)
+	MODEL=full NODE_OPTIONS=--max-old-space-size=6144 npx jest test/model --runInBand
 
 lint: node_modules/.installed ## Lint, formatting, and the import direction between rooms
 	npm run --silent lint

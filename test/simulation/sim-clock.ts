@@ -25,6 +25,8 @@ export class SimHost {
  * it goes on, and one that is dead never.
  */
 export class SimProcess {
+  /** The one that runs now, or ran last: what timers are made meanwhile are its own. */
+  static current: SimProcess | null = null;
   private held: { isTimer: boolean; action: () => void }[] = [];
   private stopped = false;
   private dead = false;
@@ -46,7 +48,7 @@ export class SimProcess {
   deliver(action: () => void, isTimer = false): void {
     if (this.dead) return;
     if (this.stopped) this.held.push({ isTimer, action });
-    else action();
+    else this.run(action);
   }
 
   /** As SIGSTOP: its clock goes on. */
@@ -69,6 +71,11 @@ export class SimProcess {
   kill(): void {
     this.dead = true;
     this.held = [];
+  }
+
+  private run(action: () => void): void {
+    SimProcess.current = this;
+    action();
   }
 }
 

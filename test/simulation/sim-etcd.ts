@@ -66,6 +66,8 @@ export const LATE: Fate = { requestMs: 60_000, replyMs: null };
 export class SimEtcd implements Etcd {
   /** Spoils the calls for which it gives a fate. */
   fault: ((call: Call) => Fate | null) | null = null;
+  /** Told of each transaction when the cluster has done it, whatever becomes of the reply. */
+  onApplied: ((transaction: Transaction, reply: TransactionReply) => void) | null = null;
   isClosed = false;
   private readonly cancels = new Set<() => void>();
 
@@ -80,9 +82,11 @@ export class SimEtcd implements Etcd {
   }
 
   transaction(transaction: Transaction, setting: CallSetting): Promise<TransactionReply> {
-    return this.call({ name: 'transaction', transaction }, setting, () =>
-      this.cluster.keys.transaction(transaction),
-    );
+    return this.call({ name: 'transaction', transaction }, setting, () => {
+      const reply = this.cluster.keys.transaction(transaction);
+      this.onApplied?.(transaction, reply);
+      return reply;
+    });
   }
 
   grantLease(ttlMs: number, setting: CallSetting): Promise<Lease> {
@@ -199,7 +203,8 @@ export class SimEtcd implements Etcd {
           const value = apply();
           answer = () => resolve(value);
         } catch (error) {
-          answer = () => reject(error);
+          const reason = error instanceof Error ? error : new Error(String(error));
+          answer = () => reject(reason);
         }
         reply(answer);
       };
