@@ -12,6 +12,7 @@ import type { Mismatch } from '../../lib/trace/mismatch';
 import { fillSectors } from '../../lib/trace/sector-payload';
 import type { Random } from './random';
 
+const SECTOR_BYTES = 512;
 const MISMATCHES_KEPT = 5;
 /** A request that is not answered in this time is lost. */
 const QUIET_TIMEOUT_MS = 60_000;
@@ -34,7 +35,8 @@ export class CrashLoad {
   private readonly words = new Map<number, Int32Array>();
   private running = false;
   private whenQuiet: (() => void) | null = null;
-  private readonly verifyQueue: InFlight[] = [];
+  /** Requests to be made before any that are chosen at random. */
+  private readonly asked: InFlight[] = [];
 
   constructor(
     private readonly model: DiskModel,
@@ -87,15 +89,35 @@ export class CrashLoad {
     const step = this.guest.sectorsMax;
     for (let sector = 0; sector < this.sectors; sector += step) {
       const count = Math.min(step, this.sectors - sector);
-      this.verifyQueue.push({ operation: BLKIF_OP_READ, sector, count });
+      this.asked.push({ operation: BLKIF_OP_READ, sector, count });
     }
     this.fill();
     await this.quiesce();
   }
 
+  /** Writes one sector, then flushes; what it holds when both are acknowledged, 512 bytes. */
+  async writeFlushed(sector: number): Promise<Buffer> {
+    const write = { operation: BLKIF_OP_WRITE, sector, count: 1 };
+    this.asked.push(write);
+    this.fill();
+    const content = Buffer.from(
+      this.guest.slotMemory(this.slotOf(write)).subarray(0, SECTOR_BYTES),
+    );
+    await this.quiesce();
+    this.asked.push({ operation: BLKIF_OP_FLUSH_DISKCACHE, sector: 0, count: 0 });
+    this.fill();
+    await this.quiesce();
+    return content;
+  }
+
+  private slotOf(request: InFlight): number {
+    for (const [slot, other] of this.inFlight) if (other === request) return slot;
+    throw new Error('the request was not submitted');
+  }
+
   private fill(): void {
     while (this.inFlight.size < this.depth) {
-      const next = this.verifyQueue.shift() ?? (this.running ? this.choose() : null);
+      const next = this.asked.shift() ?? (this.running ? this.choose() : null);
       if (next === null) break;
       this.submit(next);
     }

@@ -3,9 +3,9 @@
  *
  * The guest's side lives on, as a guest does when only its disk's process dies: it sends what was
  * not answered again. After every tenth kill, and at the end, the whole disk is read and compared.
- * Last, a loss is planted in the store, and the checker must find it.
+ * Last, a sector that was written and flushed is lost from the store, and the checker must find it.
  */
-import { closeSync, openSync, readdirSync, statSync, writeSync } from 'node:fs';
+import { closeSync, openSync, readdirSync, readFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { loadPayloadHash } from '../../lib/trace/payload-hash';
@@ -26,22 +26,25 @@ function say(text: string): void {
   process.stdout.write(`${text}\n`);
 }
 
-/** Overwrites a stretch of every extent file, as a lost write-back would leave it. */
-function plantLoss(poolDirectory: string): void {
+/**
+ * Zeroes the sector of that content in the extent file that holds it, as a lost write-back would
+ * leave it. Content is found by itself, so this need not know where a chunk lies.
+ */
+function plantLoss(poolDirectory: string, content: Buffer): void {
   const layers = join(poolDirectory, 'layers');
+  const zeros = Buffer.alloc(SECTOR_BYTES);
   for (const layer of readdirSync(layers)) {
     for (const extent of readdirSync(join(layers, layer))) {
       const path = join(layers, layer, extent);
+      const at = readFileSync(path).indexOf(content);
+      if (at < 0) continue;
       const fd = openSync(path, 'r+');
-      writeSync(fd, Buffer.alloc(SECTOR_BYTES), 0, SECTOR_BYTES, writtenOffset(path));
+      writeSync(fd, zeros, 0, SECTOR_BYTES, at);
       closeSync(fd);
+      return;
     }
   }
-}
-
-/** Some sector in the middle of the file; the disk is small and written all over. */
-function writtenOffset(path: string): number {
-  return Math.floor(statSync(path).size / SECTOR_BYTES / 2) * SECTOR_BYTES;
+  throw new Error('no extent file holds the sector that was written and flushed');
 }
 
 async function main(): Promise<number> {
@@ -75,8 +78,9 @@ async function main(): Promise<number> {
   for (const mismatch of load.mismatches) say(JSON.stringify(mismatch));
   say(`requests: ${load.answered}, failed: ${load.failures}, reconnects: ${load.reconnects}`);
   say(`lost: ${lost}`);
+  const flushed = await load.writeFlushed(random.below(sectors));
   await tapdisk.kill();
-  plantLoss(tapdisk.poolDirectory);
+  plantLoss(tapdisk.poolDirectory, flushed);
   await tapdisk.start();
   await load.verifyAll();
   const caught = load.mismatchCount > lost;
