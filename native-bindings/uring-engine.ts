@@ -274,6 +274,7 @@ export class UringEngine implements IoEngine {
 
   private tellLeftOver(): void {
     if (this.poll() > 0) this.linger?.enter();
+    this.updateKeepAlive();
   }
 
   private handOver(): void {
@@ -292,8 +293,13 @@ export class UringEngine implements IoEngine {
     }, URING_RETRY_MS);
   }
 
+  /**
+   * Given up only when lingering ends: with one request at a time each would take it and give it up
+   * again, by two calls of the addon.
+   */
   private updateKeepAlive(): void {
-    const wanted = this.begun > 0 || this.watches.keptAlive > 0;
+    const isNeeded = this.begun > 0 || this.watches.keptAlive > 0;
+    const wanted = isNeeded || (this.keepsAlive && this.linger?.isActive === true);
     if (wanted === this.keepsAlive) return;
     this.keepsAlive = wanted;
     this.native.watchReference(this.eventfdWatch, wanted);

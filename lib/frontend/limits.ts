@@ -13,6 +13,17 @@ export const REQUESTS_PER_WAKEUP_MAX = 256;
 export const REQUESTS_PER_KICK_MAX = 8;
 
 /**
+ * When a ring's last request is answered, its server looks awake for so long whether the next one
+ * comes, before it sleeps. TAPDISK_TS_SPIN_US says how long; 0: not at all, since where processors
+ * are few it gains on reads what it loses on writes (docs/performance.md).
+ */
+export const SPIN_US_DEFAULT = 0;
+export const SPIN_US_MAX = 1000;
+
+/** Answers without such a look after many in a row that were in vain. */
+export const LOOKS_SKIPPED_MAX = 256;
+
+/**
  * A ring that found the VBD's request pool empty, and has no request of its own whose end would
  * wake it, looks again after this time.
  */

@@ -25,6 +25,7 @@ import {
   type RequestSource,
   type VbdRequest,
 } from '../vbd/request';
+import { AwakeLook } from './awake-look';
 import { IdleWaiters } from './idle-waiters';
 import { POOL_RETRY_MS, REQUESTS_PER_KICK_MAX, REQUESTS_PER_WAKEUP_MAX } from './limits';
 import type { RingCounters } from './ring-counters';
@@ -34,6 +35,8 @@ export interface RingServerOptions {
   readonly counters: RingCounters;
   /** Which of a VBD's rings this is, for its observers. */
   readonly ringIndex?: number;
+  /** For how long to look awake for the next request when the last one is answered; default: 0. */
+  readonly spinUs?: number;
   /** Called once, when the other side broke the ring: no response goes out any more. */
   readonly onStopped: (reason: TapdiskError) => void;
 }
@@ -53,6 +56,7 @@ export class RingServer implements RequestSource {
   private readonly idInFlight: Uint8Array;
   private readonly wire = new RingRequest();
   private readonly idle = new IdleWaiters();
+  private readonly awakeLook: AwakeLook;
   private readonly counters: RingCounters;
   private readonly ringIndex: number;
   private paused = false;
@@ -70,6 +74,7 @@ export class RingServer implements RequestSource {
   ) {
     this.counters = options.counters;
     this.ringIndex = options.ringIndex ?? 0;
+    this.awakeLook = new AwakeLook(options.spinUs ?? 0);
     this.idInFlight = new Uint8Array(device.idSlots);
     this.limits = {
       sectors: blockDevice.sectors,
@@ -148,10 +153,19 @@ export class RingServer implements RequestSource {
   batchDone(): void {
     // Inside a drain its own loop pushes, once for all that ended meanwhile.
     if (this.draining) return;
+    const looks = this.inFlight === 0 && this.serving && this.awakeLook.isDue();
+    if (looks) this.device.ring.expectNoBell();
     this.pushResponses();
+    if (looks) this.lookAwake();
     // Some blktap kernels hand over waiting requests only when polled after responses.
     this.drain();
     if (this.inFlight === 0) this.idle.notify();
+  }
+
+  private lookAwake(): void {
+    // What others have begun in this batch does not wait for that.
+    this.blockDevice.kick();
+    this.awakeLook.look(this.device.ring);
   }
 
   private drain(): void {

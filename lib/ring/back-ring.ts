@@ -114,6 +114,15 @@ export class BackRing {
     return this.unconsumed() > 0;
   }
 
+  /**
+   * Asks not to be told of the next request, by an event that lies behind: for a back end that looks
+   * by itself, and has `finalCheck` after that.
+   */
+  expectNoBell(): void {
+    if (this.notifyAlways || this.stopped !== null) return;
+    Atomics.store(this.shared.header, REQ_EVENT, this.requestConsumer);
+  }
+
   private lookForRequests(): void {
     const producer = Atomics.load(this.shared.header, REQ_PROD);
     const outstanding = (producer - this.responseProducer) >>> 0;

@@ -45,6 +45,7 @@ export class RingRig {
     readonly geometry: ShmGeometry = BLKTAP_GEOMETRY,
     device: Partial<RingDevice> = {},
     memory = Buffer.from(new ArrayBuffer(shmFileBytes(geometry))),
+    spinUs = 0,
   ) {
     this.memory = memory;
     const ringBytes = this.memory.subarray(0, geometry.ringPages * PAGE_BYTES);
@@ -77,7 +78,7 @@ export class RingRig {
         ...device,
       },
       blockDevice,
-      { counters: this.counters, onStopped: (reason) => this.stops.push(reason) },
+      { counters: this.counters, spinUs, onStopped: (reason) => this.stops.push(reason) },
     );
   }
 

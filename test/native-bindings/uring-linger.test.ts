@@ -139,6 +139,33 @@ test('doorbells and transfers after the first are told without the eventfd', asy
   expect(fs.readFileSync(join(directory, 'file'), 'latin1')).toBe('four'.repeat(100));
 });
 
+test('what keeps the process alive is taken once a lingering, not once a request, and given up after it', async () => {
+  const asked: boolean[] = [];
+  const made = lingering(100_000, {
+    watchReference: (watch, keepAlive) => {
+      asked.push(keepAlive);
+      addon.watchReference(watch, keepAlive);
+    },
+  });
+  const bell = new Doorbell('unheld', made);
+  bell.watch.keepAlive(false);
+  const fd = fs.openSync(join(directory, 'unheld-file'), 'w+');
+  cleanUps.push(() => fs.closeSync(fd));
+  const memory = { bytes: Buffer.from('four'), address: 0 };
+  await bell.ring();
+  expect(made.isLingering).toBe(true);
+  asked.length = 0;
+  for (let round = 0; round < 100; round++) {
+    made.engine.write(fd, memory, 0, 4, 0, round);
+    made.engine.submit();
+    await until(() => made.results.size === round + 1);
+  }
+  // One a lingering: a busy machine may make several of it.
+  expect(asked.length).toBeLessThan(20);
+  await until(() => !made.isLingering);
+  expect(asked.at(-1)).toBe(false);
+});
+
 test('an engine without a doorbell does not linger', async () => {
   const made = lingering(FOR_EVER_US);
   const fd = fs.openSync(join(directory, 'file'), 'w+');

@@ -114,6 +114,27 @@ test.each([
   expect(most).toBeLessThanOrEqual(2 * bursts.length + 1);
 });
 
+/** Asks for no bell while it answers, as a back end that then looks by itself for a while. */
+class LookingBackRing extends BackRing {
+  override push(): boolean {
+    this.expectNoBell();
+    return super.push();
+  }
+}
+
+test.each([
+  [0, [1, 1]],
+  [0, [2, 1]],
+  [0xffffffff, [1, 1]],
+  [0x7fffffff, [1, 1]],
+])(
+  'of a back end that asks for no bell meanwhile, from index %i, bursts of %j',
+  (start, bursts) => {
+    const looking: MakeBack = ({ ring }) => new LookingBackRing(ring, ABI_NATIVE, 1);
+    expect(hangs(start, bursts, looking).lost).toBe(0);
+  },
+);
+
 describe('the checker finds a planted loss', () => {
   class ForgetfulBackRing extends BackRing {
     constructor(private readonly memory: RingMemory) {
@@ -161,6 +182,19 @@ describe('the checker finds a planted loss', () => {
     const forgetful: MakeFront = ({ ring }, startIndex) =>
       new ForgetfulFrontRing(ring, ABI_NATIVE, 1, { startIndex });
     expect(hangs(0, [1, 1], soundBack, forgetful).lost).toBeGreaterThan(0);
+  });
+
+  /** Sleeps without having asked for the bell again. */
+  class DeafBackRing extends BackRing {
+    override finalCheck(): boolean {
+      this.expectNoBell();
+      return this.unconsumed() > 0;
+    }
+  }
+
+  test('no bell asked for before sleep', () => {
+    const deaf: MakeBack = ({ ring }) => new DeafBackRing(ring, ABI_NATIVE, 1);
+    expect(hangs(0, [1, 1], deaf).lost).toBeGreaterThan(0);
   });
 
   test('the event read before the publication', () => {

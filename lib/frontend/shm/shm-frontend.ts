@@ -5,6 +5,7 @@ import { TapdiskError } from '../../errors';
 import { BackRing, PAGE_BYTES } from '../../ring';
 import type { MemoryArea } from '../../store/memory-area';
 import type { BlockDevice } from '../../vbd/block-device';
+import { askedSpinUs } from '../awake-look';
 import type { Frontend, FrontendEvents } from '../frontend';
 import { DOORBELL_UNREAD_MS, DOORBELLS_UNREAD_MAX, DRAIN_TIMEOUT_MS } from '../limits';
 import { newRingCounters } from '../ring-counters';
@@ -45,9 +46,9 @@ export class ShmFrontend implements Frontend {
 
   /**
    * Opens, locks and maps the device. `watch` is what its doorbell is heard with, `ringIndex` which
-   * of a disk's rings this is.
+   * of a disk's rings this is, `spinUs` for how long its server looks awake for the next request.
    *
-   * @throws TapdiskError SHM_IN_USE, and those of ShmDevice.open
+   * @throws TapdiskError SPIN_INVALID, SHM_IN_USE, and those of ShmDevice.open
    */
   static open(
     directory: string,
@@ -55,11 +56,12 @@ export class ShmFrontend implements Frontend {
     events: Pick<FrontendEvents, 'onStopped'>,
     watch: WatchReadable = watchReadable,
     ringIndex = 0,
+    spinUs = askedSpinUs(),
   ): ShmFrontend {
     const device = ShmDevice.open(directory);
     const side = ShmSide.take(device, 'back');
     try {
-      return new ShmFrontend(device, side, blockDevice, events, watch, ringIndex);
+      return new ShmFrontend(device, side, blockDevice, events, watch, ringIndex, spinUs);
     } catch (error) {
       side.release();
       throw error;
@@ -73,6 +75,7 @@ export class ShmFrontend implements Frontend {
     private readonly events: Pick<FrontendEvents, 'onStopped'>,
     private readonly watch: WatchReadable,
     private readonly ringIndex: number,
+    private readonly spinUs: number,
   ) {
     const { geometry } = device;
     this.path = `shm:${device.directory}`;
@@ -194,6 +197,7 @@ export class ShmFrontend implements Frontend {
     this.server = new RingServer(this.ringDevice(), this.blockDevice, {
       counters: this.counters,
       ringIndex: this.ringIndex,
+      spinUs: this.spinUs,
       onStopped: (reason) => this.ringStopped(reason),
     });
     if (this.paused) this.server.pause();

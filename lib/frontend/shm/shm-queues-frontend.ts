@@ -40,13 +40,14 @@ export class ShmQueuesFrontend implements Frontend {
       return ShmFrontend.open(directories[0], blockDevice, events, watch);
     }
     const queues: ShmFrontend[] = [];
+    // None of them looks awake (spinUs 0): the others' requests would wait meanwhile.
     const onStopped = (reason: TapdiskError): void => {
       for (const queue of queues) queue.stop(reason);
       events.onStopped(reason);
     };
     try {
       for (const [ringIndex, place] of directories.entries()) {
-        queues.push(ShmFrontend.open(place, blockDevice, { onStopped }, watch, ringIndex));
+        queues.push(ShmFrontend.open(place, blockDevice, { onStopped }, watch, ringIndex, 0));
       }
     } catch (error) {
       for (const queue of queues) queue.giveBack();
