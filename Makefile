@@ -2,7 +2,8 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help deps build demo test test-nbd test-etcd test-etcd-overwrite bench-etcd-store test-crash simulate test-simulation test-model lint format \
+.PHONY: help deps build demo demo-ha test test-nbd test-etcd test-etcd-overwrite test-crash \
+  test-cluster test-cluster-moosefs simulate test-simulation test-model lint format bench-etcd-store \
   bench bench-plot bench-allocations bench-profile soak install uninstall clean
 
 PREFIX ?= /usr/local
@@ -46,6 +47,10 @@ native-bindings/addon/build/.built: node_modules/.installed $(ADDON_SOURCES)
 demo: build ## A tapdisk started by its pipes, 20,000 requests verified, kill -9 in the middle
 	@node dist/test/demo/demo.js
 
+demo-ha: build ## Three etcd members, two hosts: the owner is killed under load, the other goes on
+	@.ci/need-debian etcd:etcd-server etcdctl:etcd-client
+	@node dist/test/demo/demo-ha.js
+
 test: build ## Unit and end-to-end tests that need neither root nor minutes; prints coverage
 	npx jest --coverage
 
@@ -80,6 +85,17 @@ test-simulation: build ## 10,000 seeds of the simulation, and each planted bug f
 
 test-model: build ## The protocol's model explored further than make test does (minutes, some GB)
 	MODEL=full NODE_OPTIONS=--max-old-space-size=6144 npx jest test/model --runInBand
+
+CLUSTER_PROGRAMS := etcd:etcd-server etcdctl:etcd-client ip:iproute2 iptables:iptables nsenter:util-linux
+
+test-cluster: build ## Three hosts, three etcd members, real faults (root; CASE=name SEED=n; minutes)
+	@.ci/need-debian $(CLUSTER_PROGRAMS)
+	node dist/test/cluster/cluster-test.js
+
+test-cluster-moosefs: build ## The same over a real distributed file system, MooseFS (root; installs it)
+	@.ci/need-debian $(CLUSTER_PROGRAMS) mfsmaster:moosefs-master \
+	  mfschunkserver:moosefs-chunkserver mfsmount:moosefs-client
+	node dist/test/cluster/moosefs-test.js
 
 lint: node_modules/.installed ## Lint, formatting, and the import direction between rooms
 	npm run --silent lint

@@ -4,7 +4,7 @@ import { closeSync, mkdirSync, openSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
 import type { Namespace } from './namespaces';
-import { isAlive, kill, until } from './processes';
+import { kill, until } from './processes';
 import { run } from './run-command';
 
 const CLIENT_PORT = 2379;
@@ -100,11 +100,18 @@ export class Members {
 
   /** Resolves when a linearizable read succeeds. */
   async untilQuorum(): Promise<void> {
-    await until('the cluster has a quorum', async () => {
-      const alive = this.all.filter(({ pid }) => isAlive(pid)).map(({ endpoint }) => endpoint);
-      const { code } = await this.etcdctl(alive.join(','), 'get', 'no-such-key');
-      return code === 0;
-    });
+    await until('the cluster has a quorum', () => this.serves(this.endpoints));
+  }
+
+  /** Resolves when each member answers a linearizable read. */
+  async untilAllServe(): Promise<void> {
+    for (const { name, endpoint } of this.all) {
+      await until(`${name} serves`, () => this.serves(endpoint));
+    }
+  }
+
+  private async serves(endpoints: string): Promise<boolean> {
+    return (await this.etcdctl(endpoints, 'get', 'no-such-key')).code === 0;
   }
 
   async leader(): Promise<Member> {

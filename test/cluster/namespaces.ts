@@ -14,6 +14,7 @@ import { succeed } from './run-command';
 const NAME_PREFIX = 'tapdisk-test';
 const NETWORK = '10.99.0';
 const BRIDGE_HOST = 254;
+const ANYWHERE = '0.0.0.0/0';
 const NAMESPACES_DIRECTORY = '/run/netns';
 const NAME = new RegExp(`^${NAME_PREFIX}-(\\d+)-[0-9a-f]+-[a-z0-9]+$`);
 
@@ -33,12 +34,17 @@ export class Namespace {
     return ['nsenter', `--net=${NAMESPACES_DIRECTORY}/${this.network.nameOf(this.role)}`, ...words];
   }
 
-  /** Silently, as a switch does that loses them: nobody is told that a connection broke. */
-  async cutOff(direction: Direction = 'both'): Promise<void> {
-    const loopback = { INPUT: '-i', OUTPUT: '-o' } as const;
+  /**
+   * Silently, as a switch does that loses them: nobody is told that a connection broke.
+   *
+   * @param from what it can no longer reach; everything where that is not said
+   */
+  async cutOff(direction: Direction = 'both', from?: readonly Namespace[]): Promise<void> {
     const chains = { in: ['INPUT'], out: ['OUTPUT'], both: ['INPUT', 'OUTPUT'] } as const;
+    const others = from?.map(({ address }) => address).join(',') ?? ANYWHERE;
     for (const chain of chains[direction]) {
-      const rule = ['-A', chain, '!', loopback[chain], 'lo', '-j', 'DROP'];
+      const [other, through] = chain === 'INPUT' ? ['-s', '-i'] : ['-d', '-o'];
+      const rule = ['-A', chain, other, others, '!', through, 'lo', '-j', 'DROP'];
       await succeed(this.inside(['iptables', ...rule]));
     }
   }
