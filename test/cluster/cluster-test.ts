@@ -3,7 +3,7 @@
  * their own, and a guest that verifies. `CASE=name` runs one case, `SEED=n` repeats the choices.
  */
 import { takeOver, restart } from './cases/take-over';
-import { type Case, DIR_POOL, ETCD_POOL, LEASE_TTL_MS, TAKE_OVER_WAIT_MS } from './cases/case';
+import { type Case, DIR_POOL, ETCD_POOL, LEASE_TTL_MS, TIMES } from './cases/case';
 import { frozen, partition } from './cases/cut-off';
 import { handOvers } from './cases/hand-overs';
 import { membersUnderFiles, membersUnderKeys } from './cases/members';
@@ -55,14 +55,8 @@ async function main(): Promise<number> {
   const startedMs = performance.now();
   say(`cluster test: seed ${SEED} (SEED=${SEED} repeats the choices), lease ${ms(LEASE_TTL_MS)}`);
   const cluster = await Cluster.start();
-  const times = [
-    '--lease-ttl',
-    String(LEASE_TTL_MS),
-    '--take-over-wait',
-    String(TAKE_OVER_WAIT_MS),
-  ];
-  await cluster.createPool(DIR_POOL, 'dir', times);
-  await cluster.createPool(ETCD_POOL, 'etcd', times);
+  await cluster.createPool(DIR_POOL, 'dir', TIMES);
+  await cluster.createPool(ETCD_POOL, 'etcd', TIMES);
   let failed = 0;
   for (const [name, one] of cases) if (!(await runCase(name, one, cluster))) failed++;
   cluster.stop();

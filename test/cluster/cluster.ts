@@ -64,10 +64,13 @@ export class Cluster {
     shared: (host: NetworkedHost) => string = () => this.sharedDirectory,
   ): Promise<void> {
     mkdirSync(this.sharedDirectory, { recursive: true });
-    for (const [index, one] of this.hosts.entries()) {
-      const place = store === 'dir' ? ['--path', join(shared(one), name)] : [];
-      const words = ['--store', store, ...place, '--etcd', this.members.endpoints, ...options];
-      await one.host.succeed('pool', index === 0 ? 'create' : 'join', name, ...words);
+    const common = ['--etcd', this.members.endpoints, ...options];
+    const [first, ...others] = this.hosts;
+    await first.host.succeed('pool', 'create', name, '--store', store, ...words(first));
+    for (const one of others) await one.host.succeed('pool', 'join', name, ...words(one));
+
+    function words(of: NetworkedHost): string[] {
+      return [...(store === 'dir' ? ['--path', join(shared(of), name)] : []), ...common];
     }
   }
 

@@ -14,11 +14,13 @@ export interface LoadOptions {
   readonly sizeBytes: number;
   readonly chunkBytes: number;
   readonly depth: number;
+  /** As of GuestOptions; true unless told. */
+  readonly discards?: boolean;
 }
 
 /** Makes the volume, with a guest that is not connected yet. */
 export async function newLoadedVolume(host: Host, options: LoadOptions): Promise<VerifiedGuest> {
-  const { seed, volume, sizeBytes, chunkBytes, depth } = options;
+  const { seed, volume, sizeBytes, chunkBytes, depth, discards = true } = options;
   const sizes = ['--size', String(sizeBytes), '--chunk-size', String(chunkBytes)];
   await host.succeed('create', volume, ...sizes);
   const sectors = sizeBytes / SECTOR_BYTES;
@@ -30,5 +32,6 @@ export async function newLoadedVolume(host: Host, options: LoadOptions): Promise
     hash: await loadPayloadHash(),
   });
   const chunkSectors = chunkBytes / SECTOR_BYTES;
-  return new VerifiedGuest({ model, random: new Random(seed), sectors, chunkSectors, depth });
+  const random = new Random(seed);
+  return new VerifiedGuest({ model, random, sectors, chunkSectors, depth, discards });
 }

@@ -4,14 +4,7 @@
  */
 import { join } from 'node:path';
 import { Cluster, type NetworkedHost } from './cluster';
-import {
-  hostsOf,
-  judge,
-  LEASE_TTL_MS,
-  loadOn,
-  type Outcome,
-  TAKE_OVER_WAIT_MS,
-} from './cases/case';
+import { hostsOf, judge, LEASE_TTL_MS, loadOn, type Outcome, TIMES } from './cases/case';
 import { MooseFs } from './moose-fs';
 import { kill } from './processes';
 import { ms } from './quantile';
@@ -66,13 +59,7 @@ async function main(): Promise<number> {
   for (const { host, namespace } of cluster.hosts) {
     mounts.set(host.name, await files.mount(host.name, namespace));
   }
-  const times = [
-    '--lease-ttl',
-    String(LEASE_TTL_MS),
-    '--take-over-wait',
-    String(TAKE_OVER_WAIT_MS),
-  ];
-  await cluster.createPool(POOL, 'dir', times, ({ host }) => mounts.get(host.name) ?? '');
+  await cluster.createPool(POOL, 'dir', TIMES, ({ host }) => mounts.get(host.name) ?? '');
   const { passed, figures } = await takeOvers(cluster);
   say(`${passed ? 'ok    ' : 'FAILED'} ${figures}`);
   cluster.stop();

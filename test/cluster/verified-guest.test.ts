@@ -29,7 +29,7 @@ async function newGuest(): Promise<VerifiedGuest> {
   const model = new DiskModel({
     ...{ sectors: SECTORS, seed: SEED, expectZero: true, survives: 'acknowledged', hash },
   });
-  const sizes = { sectors: SECTORS, chunkSectors: CHUNK_SECTORS, depth: 8 };
+  const sizes = { sectors: SECTORS, chunkSectors: CHUNK_SECTORS, depth: 8, discards: true };
   const guest = new VerifiedGuest({ model, random: new Random(SEED), ...sizes });
   opened.push(guest);
   return guest;

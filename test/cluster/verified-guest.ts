@@ -40,6 +40,8 @@ export interface GuestOptions {
   readonly sectors: number;
   readonly chunkSectors: number;
   readonly depth: number;
+  /** Without them every chunk is soon written, and no map entry has to be committed any more. */
+  readonly discards: boolean;
 }
 
 /** Requests never overlap one in flight, so each sector has one right content at each answer. */
@@ -234,7 +236,7 @@ export class VerifiedGuest {
     const dice = this.options.random.below(100);
     if (dice < 55) return BLKIF_OP_WRITE;
     if (dice < 85) return BLKIF_OP_READ;
-    return dice < 95 ? BLKIF_OP_FLUSH_DISKCACHE : BLKIF_OP_DISCARD;
+    return dice < 95 || !this.options.discards ? BLKIF_OP_FLUSH_DISKCACHE : BLKIF_OP_DISCARD;
   }
 
   /** Discards are of whole chunks, so that later writes there are first writes again. */

@@ -56,16 +56,13 @@ async function main(): Promise<boolean> {
   const etcd = await RealEtcd.start({ members: 3 });
   const [a, b] = ['host-a', 'host-b'].map(newHost);
   mkdirSync(join(directory, 'shared'), { mode: 0o700 });
-  const pool = ['ha', '--store', 'dir', '--path', join(directory, 'shared', 'pool')];
-  const times = [
-    '--lease-ttl',
-    String(LEASE_TTL_MS),
-    '--take-over-wait',
-    String(TAKE_OVER_WAIT_MS),
+  const options = [
+    ...['--path', join(directory, 'shared', 'pool'), '--etcd', etcd.endpoints.join(',')],
+    ...['--lease-ttl', String(LEASE_TTL_MS / 1_000)],
+    ...['--take-over-wait', String(TAKE_OVER_WAIT_MS / 1_000)],
   ];
-  const options = [...pool, '--etcd', etcd.endpoints.join(','), ...times];
-  await a.succeed('pool', 'create', ...options);
-  await b.succeed('pool', 'join', ...options);
+  await a.succeed('pool', 'create', 'ha', ...options);
+  await b.succeed('pool', 'join', 'ha', ...options);
   const seed = Date.now() % 2 ** 31;
   const guest = await newLoadedVolume(a, {
     ...{ seed, volume: VOLUME, sizeBytes: DISK_BYTES, chunkBytes: CHUNK_BYTES, depth: DEPTH },

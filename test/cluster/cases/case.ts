@@ -10,7 +10,13 @@ export const ETCD_POOL = 'keys';
 
 /** Of both pools: short, so that the cases that wait for a lease are. */
 export const LEASE_TTL_MS = 4_000;
-export const TAKE_OVER_WAIT_MS = 1_000;
+const TAKE_OVER_WAIT_MS = 1_000;
+
+/** Options of `pool create` and `pool join` that say so; theirs are in seconds. */
+export const TIMES = [
+  ...['--lease-ttl', String(LEASE_TTL_MS / 1_000)],
+  ...['--take-over-wait', String(TAKE_OVER_WAIT_MS / 1_000)],
+];
 
 const MIB = 2 ** 20;
 

@@ -3,11 +3,14 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Direction } from '../namespaces';
 import { bytesWritten, WriteWatch } from '../processes';
 import { ms } from '../quantile';
-import { hostsOf, judge, LEASE_TTL_MS, loadOn, type Outcome, type Site } from './case';
+import { DIR_POOL, hostsOf, judge, LEASE_TTL_MS, loadOn, type Outcome, type Site } from './case';
 
 const REQUESTS_BETWEEN = 2_000;
 /** After it is back, an owner that was none any more gets so long to do what it must not. */
 const TEMPTED_MS = 2_000;
+
+/** So small that all of it is soon written: what stops the owner is its fence, and not a commit. */
+const WITHOUT_COMMITS = { sizeBytes: 4 * 2 ** 20, discards: false };
 
 /** Both ways, and one way only: then what it asks arrives, and the answers do not, or the reverse. */
 export async function partition(site: Site): Promise<Outcome> {
@@ -23,7 +26,7 @@ export async function partition(site: Site): Promise<Outcome> {
 
 async function cutOff(site: Site, direction: Direction): Promise<Outcome> {
   const [a, b] = hostsOf(site);
-  const { volume, guest } = await loadOn(site, a.host);
+  const { volume, guest } = await loadOn(site, a.host, DIR_POOL, WITHOUT_COMMITS);
   const served = await a.host.attach(volume);
   await guest.connect(served.ring);
   guest.start();
@@ -52,7 +55,7 @@ async function cutOff(site: Site, direction: Direction): Promise<Outcome> {
 /** SIGSTOP for longer than the lease, another takes over, SIGCONT. */
 export async function frozen(site: Site): Promise<Outcome> {
   const [a, b] = hostsOf(site);
-  const { volume, guest } = await loadOn(site, a.host);
+  const { volume, guest } = await loadOn(site, a.host, DIR_POOL, WITHOUT_COMMITS);
   const served = await a.host.attach(volume);
   await guest.connect(served.ring);
   guest.start();
