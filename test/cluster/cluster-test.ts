@@ -64,6 +64,9 @@ async function main(): Promise<number> {
   return failed === 0 ? 0 : 1;
 }
 
+// Whatever ends it early has not passed.
+process.exitCode = 1;
+
 main().then(
   (code) => process.exit(code),
   (error: unknown) => {

@@ -96,6 +96,9 @@ async function main(): Promise<boolean> {
   return guest.failures === 0 && guest.mismatchCount === 0;
 }
 
+// Whatever ends it early has not passed.
+process.exitCode = 1;
+
 main().then(
   (passed) => {
     rmSync(directory, { recursive: true, force: true });

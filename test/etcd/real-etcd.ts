@@ -91,6 +91,8 @@ export class RealMember {
   async kill(): Promise<void> {
     const child = this.child;
     if (child === null) return;
+    // Whoever waits for it has perhaps nothing else that keeps the process going.
+    child.ref();
     const exit = once(child, 'exit');
     child.kill('SIGKILL');
     await exit;

@@ -8,8 +8,11 @@ import { preallocate } from '../../../native-bindings/posix';
 import { errnoOf } from '../../errors';
 import { layerDirectory } from './extent-path';
 
-/** Nothing to wait with: a file system without fallocate, or one that is full. */
-const CANNOT_FALLOCATE = ['EOPNOTSUPP', 'ENOSPC', 'EDQUOT'];
+/**
+ * Nothing to wait with: a file system without fallocate (MooseFS, NFS before 4.2), or one that is
+ * full. Of the two names of that errno, Node's libuv uses ENOTSUP.
+ */
+const CANNOT_FALLOCATE = ['ENOTSUP', 'EOPNOTSUPP', 'ENOSPC', 'EDQUOT'];
 
 /**
  * Waits for writes still in flight, then syncs every extent file of the layer, then the directories that name them. What is not there
