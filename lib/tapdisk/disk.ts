@@ -17,7 +17,7 @@ import { logFence } from './log-fence';
 import { parseDiskPath } from './disk-path';
 import { handDiskOver } from './hand-over';
 import { RING_TAKE_OVER_RETRY_MS, RING_TAKE_OVER_TIMEOUT_MS } from './limits';
-import { openFrontend } from './open-frontend';
+import { openFrontend, prepareFrontend } from './open-frontend';
 import { ServedVolume } from './served-volume';
 import { WaitingVolume } from './waiting-volume';
 
@@ -69,6 +69,7 @@ export class Disk {
     if (mode === 'attach') {
       return new Disk(options, path, await ServedVolume.open(setting), null);
     }
+    prepareFrontend();
     return new Disk(options, path, null, await WaitingVolume.open(setting, mode));
   }
 
