@@ -13,6 +13,7 @@ import type {
 import type { Log } from '../control/log';
 import type { Frontend } from '../frontend/frontend';
 import { SECTOR_BYTES } from '../sector';
+import { logEngine } from './log-engine';
 import { logFence } from './log-fence';
 import { parseDiskPath } from './disk-path';
 import { handDiskOver } from './hand-over';
@@ -238,8 +239,9 @@ export class Disk {
     }
   }
 
-  private openRing({ vbd, engine }: ServedVolume, { minor }: DeviceNumber): void {
+  private openRing(served: ServedVolume, { minor }: DeviceNumber): void {
     const { log, cookie, onCloseAsked } = this.options;
+    const { vbd, engine } = served;
     const events = {
       onStopped: (reason: TapdiskError) => log.error({ cookie, code: reason.code }, reason.message),
       onCloseAsked,
@@ -250,6 +252,7 @@ export class Disk {
     for (const area of frontend.steadyMemory) engine?.registerMemory(area);
     vbd.writeThrough = !frontend.flushCapable;
     this.frontend = frontend;
+    logEngine(log, this.path, served.describeStore());
     if (this.isPaused) frontend.pause();
     frontend.start();
   }

@@ -13,6 +13,7 @@ import type { NbdExport } from '../frontend/nbd/export';
 import { exportUri } from '../frontend/nbd/listen-address';
 import { NbdServer, type NbdServerOptions } from '../frontend/nbd/nbd-server';
 import type { ListenAddress } from '../frontend/nbd/listen-address';
+import { logEngine } from './log-engine';
 import { logFence } from './log-fence';
 import { handDiskOver } from './hand-over';
 import { ServedVolume } from './served-volume';
@@ -153,7 +154,9 @@ export class NbdDisks implements DiskAdmin {
       }
       const fenceObserver = logFence(log, path);
       const setting = { path, readOnly, fenceObserver, ...(env !== undefined && { env }) };
-      this.disks.set(cookie, await ServedVolume.open(setting));
+      const served = await ServedVolume.open(setting);
+      this.disks.set(cookie, served);
+      logEngine(log, path, served.describeStore());
     }
     const exports = [...this.disks.values()].map(exportOf);
     this.server = await NbdServer.listen(addresses, { ...server, exports });

@@ -104,6 +104,10 @@ export class ServedVolume {
     return this.recorder?.path ?? null;
   }
 
+  describeStore(): Readonly<Record<string, unknown>> {
+    return this.volume.describeStore();
+  }
+
   /** `ring` is what the front end counts, null without one. */
   statistics(state: DiskState, ring: object | null): DiskStatistics {
     const { record } = this.volume;
@@ -121,7 +125,7 @@ export class ServedVolume {
       },
       ring,
       fence: this.vbd.fence?.statistics() ?? null,
-      store: this.volume.describeStore(),
+      store: this.describeStore(),
       memoryBytes: process.memoryUsage.rss(),
       cpuUs: process.cpuUsage(),
     };
