@@ -87,6 +87,8 @@ function doOperation(state: State, operation: Operation, bugs: PlantedBugs): boo
 function putLock(state: State, operation: Operation, epoch: number): boolean {
   const holder = leaseHolder(state, operation.leaseId);
   if (holder === undefined) return false;
+  // One that steals takes it from whoever has it.
+  if (operation.kind === 'steal') state.handedTo = 0;
   if (state.handedTo !== 0 && state.handedTo !== operation.leaseId) {
     state.violation ??= 'a third party has the lock between the two sides of a hand-over';
   }
