@@ -11,6 +11,7 @@ import { Host } from 'etcd3/lib/connection-pool';
 import type { Cancellable } from './attempt';
 import { connectFailure } from './call-failure';
 import { hostOf, portOf } from './endpoint';
+import type { MetricsTls } from './member-quota';
 import { OwnedSockets } from './owned-sockets';
 import {
   PING_INTERVAL_MS,
@@ -26,6 +27,8 @@ export interface Security {
   readonly credentials: ChannelCredentials;
   /** Asked for when TLS begins; the endpoint's without it. */
   readonly serverName?: string;
+  /** The same for what a member tells by plain HTTP; empty without TLS. */
+  readonly tls: MetricsTls;
 }
 
 export type Stream<Request, Reply> = ClientDuplexStream<Request, Reply>;

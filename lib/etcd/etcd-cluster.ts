@@ -328,6 +328,7 @@ export class EtcdCluster implements Etcd {
         databaseBytes: safeInteger(reply.dbSize),
         databaseUsedBytes: safeInteger(dbSizeInUse),
         latencyMs: this.clock.nowMs() - startedAtMs,
+        quotaBytes: await member.quotaBytes(setting.deadlineMs),
       };
       return { endpoint, status, error: null };
     } catch (error) {

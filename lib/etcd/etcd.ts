@@ -105,6 +105,8 @@ export interface MemberStatus {
     readonly databaseBytes: number;
     /** Without the space of what was compacted. */
     readonly databaseUsedBytes: number;
+    /** What the database may grow to (--quota-backend-bytes); null where the member does not tell. */
+    readonly quotaBytes: number | null;
     readonly latencyMs: number;
   } | null;
   readonly error: string | null;

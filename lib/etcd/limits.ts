@@ -47,6 +47,9 @@ export const RECONNECT_PAUSE_MS_MAX = 500;
 /** A reply's bytes: a range is read on in smaller pages, anything else fails with ETCD_TOO_LARGE. */
 export const REPLY_BYTES_MAX = 16 * 1024 * 1024;
 
+/** What a member tells of itself at /metrics; of more nothing is taken, and its quota is unknown. */
+export const METRICS_BYTES_MAX = 4 * 1024 * 1024;
+
 /** A page of a range: the keys of the first, and the bytes that each later one is to come near. */
 export const PAGE_KEYS_FIRST = 128;
 export const PAGE_KEYS_MAX = 16_384;

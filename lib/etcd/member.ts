@@ -1,6 +1,7 @@
 /** One member of the cluster: the connection to it, and what is known of its health. */
 import type { Cancellable } from './attempt';
 import { Connection, probe, type Security } from './connection';
+import { quotaBytes } from './member-quota';
 
 export interface MemberSetting {
   readonly endpoint: string;
@@ -19,6 +20,11 @@ export class Member {
 
   constructor(private readonly setting: MemberSetting) {
     this.endpoint = setting.endpoint;
+  }
+
+  /** As MemberStatus has it. */
+  quotaBytes(deadlineMs: number): Promise<number | null> {
+    return quotaBytes(this.endpoint, this.setting.security.tls, deadlineMs);
   }
 
   /** The connection that there is, or a new one. */

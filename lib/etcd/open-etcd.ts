@@ -69,7 +69,7 @@ async function securityOf({
 }: ClusterAccess): Promise<(endpoint: string) => Security> {
   const { credentials } = grpc();
   if (!endpoints[0].startsWith('https:')) {
-    const security = { credentials: credentials.createInsecure() };
+    const security = { credentials: credentials.createInsecure(), tls: {} };
     return () => security;
   }
   const [ca, cert, key] = await Promise.all([
@@ -77,9 +77,14 @@ async function securityOf({
     tls.certFile === undefined ? null : readSmall(tls.certFile, PEM_BYTES_MAX),
     tls.keyFile === undefined ? null : readSecret(tls.keyFile, PEM_BYTES_MAX),
   ]);
+  const files = {
+    ...(ca !== null && { ca }),
+    ...(cert !== null && { cert }),
+    ...(key !== null && { key }),
+  };
   try {
     // gRPC itself would tell of bad files only when it connects, and as of the network.
-    createSecureContext({ ca: ca ?? undefined, cert: cert ?? undefined, key: key ?? undefined });
+    createSecureContext(files);
   } catch (cause) {
     throw new TapdiskError(
       'ETCD_TLS_INVALID',
@@ -89,11 +94,13 @@ async function securityOf({
   }
   return (endpoint) => {
     const name = tls.serverName ?? hostOf(endpoint);
+    const serverName = isIP(name) === 0 ? name : ASKED_OF_ADDRESSES;
+    const checkIdentity: typeof checkServerIdentity = (_asked, certificate) =>
+      checkServerIdentity(name, certificate);
     return {
-      credentials: credentials.createSsl(ca, key, cert, {
-        checkServerIdentity: (_asked, certificate) => checkServerIdentity(name, certificate),
-      }),
-      serverName: isIP(name) === 0 ? name : ASKED_OF_ADDRESSES,
+      credentials: credentials.createSsl(ca, key, cert, { checkServerIdentity: checkIdentity }),
+      serverName,
+      tls: { ...files, servername: serverName, checkServerIdentity: checkIdentity },
     };
   };
 }

@@ -433,6 +433,7 @@ export function describeEtcd(name: string, make: () => Promise<ContractKind>): v
       for (const { status, error } of members) {
         expect(error).toBeNull();
         expect(status!.databaseBytes).toBeGreaterThanOrEqual(status!.databaseUsedBytes);
+        expect(status!.quotaBytes).toBeGreaterThan(status!.databaseBytes);
       }
       expect(await etcd.alarms(SETTING)).toEqual([]);
     });

@@ -159,6 +159,7 @@ export class SimEtcd implements Etcd {
       isLeader: true,
       databaseBytes: keys.databaseBytes,
       databaseUsedBytes: keys.usedBytes,
+      quotaBytes: keys.quotaBytes,
       latencyMs: 1,
     };
     return [{ endpoint: 'sim:2379', status, error: null }];

@@ -59,6 +59,12 @@ function clusterFacts({ prefix, quorum, alarms }: Cluster): (readonly [string, s
   ];
 }
 
+function shareOfQuota(status: MemberStatus['status']): string {
+  if (status === null || status.quotaBytes === null) return '-';
+  const percent = Math.ceil((100 * status.databaseBytes) / status.quotaBytes);
+  return `${percent} % of ${formatSize(status.quotaBytes)}`;
+}
+
 const MEMBER_COLUMNS = [
   { head: 'MEMBER', text: (member: MemberStatus) => member.endpoint },
   { head: 'ID', text: ({ status }: MemberStatus) => status?.memberId ?? '-' },
@@ -78,6 +84,11 @@ const MEMBER_COLUMNS = [
     head: 'IN USE',
     text: ({ status }: MemberStatus) =>
       status === null ? '-' : formatSize(status.databaseUsedBytes),
+    align: 'right',
+  },
+  {
+    head: 'OF QUOTA',
+    text: ({ status }: MemberStatus) => shareOfQuota(status),
     align: 'right',
   },
   { head: 'ERROR', text: ({ error }: MemberStatus) => error ?? '-' },
