@@ -1,9 +1,10 @@
 /** A "host": its own configuration, run directory, rings and name, and as a rule its own network. */
-import { mkdirSync } from 'node:fs';
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
-import type { DiskStatus } from '../../lib/control/disk-host';
-import { listRunning } from '../../lib/control/socket-client';
+import { attachVolume } from '../../lib/cli/running/attach-volume';
+import type { DiskStatus, HandedOver } from '../../lib/control/disk-host';
+import { callProcess, findRunningDisk, listRunning } from '../../lib/control/socket-client';
 import { ShmDevice } from '../../lib/frontend/shm/shm-device';
 import { BLKTAP_GEOMETRY } from '../../lib/frontend/shm/shm-geometry';
 import { untilUndone } from '../bench/left-behind';
@@ -12,6 +13,7 @@ import { isAlive, kill, until } from './processes';
 import { type Ended, run, succeed } from './run-command';
 
 const PROGRAM = join(PROJECT_ROOT, 'bin/tapdisk-ts');
+const TAPDISK = join(PROJECT_ROOT, 'bin/tapdisk');
 const ATTACH_DEADLINE_MS = 120_000;
 
 const MINORS = 256;
@@ -96,15 +98,38 @@ export class Host {
     const device = ['--device', `shm:${this.rings}`, '--minor', String(minor)];
     const output = await this.succeed('attach', volume, ...device, ...how, '--json');
     const { pid } = attachedSchema.parse(JSON.parse(output));
+    return this.ownProcess({ pid, ring });
+  }
+
+  private ownProcess(served: Served): Served {
     untilUndone(() => {
-      if (isAlive(pid)) process.kill(pid, 'SIGKILL');
+      if (isAlive(served.pid)) process.kill(served.pid, 'SIGKILL');
     });
-    return { pid, ring };
+    return served;
   }
 
   /** Stands by to attach; resolves when it is ready to. */
   standBy(volume: string, ring: Ring): Promise<Served> {
     return this.attach(volume, ['--wait'], ring);
+  }
+
+  /** The same without the command line, where it is done so often that starting that counts. */
+  async standByDirectly(volume: string, { minor, ring }: Ring): Promise<Served> {
+    const program = join(this.rings, '..', 'tapdisk');
+    const words = this.words([], TAPDISK).join(' ');
+    writeFileSync(program, `#!/bin/sh\nexec ${words} "$@"\n`, { mode: 0o700 });
+    const { pid } = await attachVolume({
+      ...{ volume, minor, device: `shm:${this.rings}`, mode: 'wait' },
+      ...{ readOnly: false, domid: 0, log: undefined },
+      env: { ...this.env, TAPDISK_TS_PROGRAM: program },
+    });
+    return this.ownProcess({ pid, ring });
+  }
+
+  /** Gives a volume to the one that stands by. @returns what its old side saw of the blackout */
+  async handOver(volume: string): Promise<HandedOver> {
+    const { socketPath, disk } = await findRunningDisk(volume, undefined, this.env);
+    return callProcess(socketPath, 'handOver', { cookie: disk.cookie });
   }
 
   /** Resolves when a process of this host is in `state` for the volume; to its pid. */

@@ -1,13 +1,10 @@
 /** A live disk moves between two hosts again and again, under load: nothing fails, and how long it is away. */
-import { z } from 'zod';
 import { ms, quantile } from '../quantile';
 import { hostsOf, judge, loadOn, type Outcome, type Site } from './case';
 
 const HAND_OVERS = Number(process.env.HAND_OVERS ?? 100);
 const REQUESTS_BETWEEN = 500;
 const P50_GOAL_MS = 100;
-
-const handedSchema = z.object({ blackoutMs: z.number() });
 
 export async function handOvers(site: Site): Promise<Outcome> {
   const [a, b] = hostsOf(site);
@@ -21,11 +18,10 @@ export async function handOvers(site: Site): Promise<Outcome> {
   const oldSides: number[] = [];
   for (let time = 0; time < HAND_OVERS; time++) {
     const next = other.newRing();
-    await other.standBy(volume, next);
+    await other.standByDirectly(volume, next);
     await guest.untilAnswered(guest.answered + REQUESTS_BETWEEN);
     const moved = guest.move(next.ring);
-    const told = await owner.succeed('handover', volume, '--json');
-    oldSides.push(handedSchema.parse(JSON.parse(told)).blackoutMs);
+    oldSides.push((await owner.handOver(volume)).blackoutMs);
     blackouts.push(await moved);
     [owner, other] = [other, owner];
   }

@@ -6,7 +6,7 @@ import type { VerifiedGuest } from '../verified-guest';
 import { DIR_POOL, ETCD_POOL, hostsOf, judge, loadOn, type Outcome, type Site } from './case';
 
 const REPEATED = 3;
-const REQUESTS_BETWEEN = 500;
+const REQUESTS_BETWEEN = 200;
 /** How long a fault lasts: longer than an election. */
 const FAULT_MS = 2_500;
 /** Both down for longer than the lease: the owner's right runs out and must come back. */
