@@ -89,7 +89,8 @@ test-model: build ## The protocol's model explored further than make test does (
 CLUSTER_PROGRAMS := etcd:etcd-server etcdctl:etcd-client ip:iproute2 iptables:iptables nsenter:util-linux
 
 test-cluster: build ## Three hosts, three etcd members, real faults (root; CASE=name SEED=n; minutes)
-	@.ci/need-debian $(CLUSTER_PROGRAMS)
+	@.ci/need-debian $(CLUSTER_PROGRAMS) openssl:openssl
+	[ -n "$$CASE" ] || TAPDISK_TS_TEST_ETCD=1 npx jest test/etcd/contract.test.ts test/etcd/coordination.test.ts --runInBand
 	node dist/test/cluster/cluster-test.js
 
 test-cluster-moosefs: build ## The same over a real distributed file system, MooseFS (root; installs it)
@@ -103,9 +104,9 @@ lint: node_modules/.installed ## Lint, formatting, and the import direction betw
 format: node_modules/.installed ## Format every source file
 	npm run --silent format
 
-BENCH_PEERS := fio:fio qemu-nbd:qemu-utils nbdkit:nbdkit nbdcopy:libnbd-bin
+BENCH_PEERS := etcd:etcd-server etcdctl:etcd-client fio:fio qemu-nbd:qemu-utils nbdkit:nbdkit nbdcopy:libnbd-bin
 
-bench: build ## Rings, NBD and growth beside fio, qemu-nbd, nbdkit; BENCH='ring nbd' runs some
+bench: build ## Rings, NBD, growth and etcd beside fio, qemu-nbd, nbdkit; BENCH='ring nbd' runs some
 	@.ci/need-debian $(BENCH_PEERS)
 	node dist/test/bench/bench.js $(BENCH)
 

@@ -2,6 +2,7 @@
  * `make bench`: groups of rows, each beside its peers. Arguments name groups; without any, all run.
  */
 import { readFileSync } from 'node:fs';
+import { etcd } from './groups/etcd';
 import { first } from './groups/first';
 import { growth } from './groups/growth';
 import type { Group } from './groups/group';
@@ -12,7 +13,7 @@ import { keepResult } from './results';
 import type { Row } from './row';
 import { conditions, machine, RESULTS_FILE } from './settings';
 
-const GROUPS: Readonly<Record<string, Group>> = { first, ring, nbd, growth };
+const GROUPS: Readonly<Record<string, Group>> = { first, ring, nbd, growth, etcd };
 
 function say(text: string): void {
   process.stdout.write(text);

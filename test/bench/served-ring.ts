@@ -34,6 +34,7 @@ export interface ServeRing {
   readonly path: Path;
   readonly geometry?: ShmGeometry;
   readonly storeKind?: string;
+  readonly etcdEndpoints?: readonly string[];
   readonly sizeBytes?: number;
   /** Further variables of the serving process. */
   readonly env?: Readonly<Record<string, string>>;
@@ -62,6 +63,7 @@ export class ServedRing {
       below: MEMORY_DIRECTORY,
       poolDirectory: join(poolParent, 'pool'),
       ...(options.storeKind !== undefined && { storeKind: options.storeKind }),
+      ...(options.etcdEndpoints !== undefined && { etcdEndpoints: options.etcdEndpoints }),
       env: { ...options.env, TAPDISK_TS_DIRECT: options.path === 'hot' ? 'off' : 'on' },
     });
     return new ServedRing(tapdisk, poolParent);

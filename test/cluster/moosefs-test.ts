@@ -22,7 +22,7 @@ function say(text: string): void {
 
 /**
  * First the owner is killed, then its successor is cut off from etcd. (Cut off from the file system
- * too, its client would bring late what it had taken: see docs/operations.md.)
+ * too, its client would bring late what it had taken: see docs/operations-etcd.md.)
  */
 async function takeOvers(cluster: Cluster): Promise<Outcome> {
   const site = { cluster, seed: SEED, say };

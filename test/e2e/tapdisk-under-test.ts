@@ -1,13 +1,14 @@
 /** A real tapdisk process on a stand-in device: pool, volume and pipes, as a toolstack makes them. */
 import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import type { DiskStatus, HandedOver } from '../../lib/control/disk-host';
 import { FifoClient } from '../../lib/control/fifo-client';
 import { callProcess } from '../../lib/control/socket-client';
 import { socketPathOf } from '../../lib/control/socket-files';
 import { BLKTAP_GEOMETRY, type ShmGeometry } from '../../lib/frontend/shm/shm-geometry';
 import { ShmDevice } from '../../lib/frontend/shm/shm-device';
+import { createEtcdPool } from '../../lib/pool/create-etcd-pool';
 import { createPool } from '../../lib/pool/create-pool';
 import { openPool } from '../../lib/pool/open-pool';
 import { PROJECT_ROOT } from '../project-root';
@@ -26,6 +27,8 @@ export interface UnderTestOptions {
   readonly chunkBytes: number;
   readonly geometry?: ShmGeometry;
   readonly storeKind?: string;
+  /** Members of the cluster that coordinates; without them the pool is of this host alone. */
+  readonly etcdEndpoints?: readonly string[];
   /** Below which directory to work; the default is the system's for temporary files. */
   readonly below?: string;
   /** Where the pool is to be; the default is in the directory of everything else. */
@@ -72,15 +75,24 @@ export class TapdiskUnderTest {
     for (const name of ['rings', 'run', 'fifos']) {
       mkdirSync(join(directory, name), { mode: 0o700 });
     }
-    const storeKind = options.storeKind ?? 'dir';
-    const path = made.poolDirectory;
-    await createPool({ name: POOL, path, storeKind, existing: false }, { env });
+    await made.createPool(options);
     const pool = await openPool(POOL, { env });
     const { sizeBytes, chunkBytes } = options;
     await pool.coordination.create({ name: VOLUME, sizeBytes, chunkBytes });
     await pool.close();
     ShmDevice.create(made.deviceDirectory, options.geometry ?? BLKTAP_GEOMETRY);
     return made;
+  }
+
+  private async createPool({ storeKind = 'dir', etcdEndpoints }: UnderTestOptions): Promise<void> {
+    const { env, poolDirectory: path } = this;
+    if (etcdEndpoints === undefined) {
+      await createPool({ name: POOL, path, storeKind, existing: false }, { env });
+      return;
+    }
+    const prefix = `/tapdisk-ts-test/${basename(this.directory)}/`;
+    const cluster = { endpoints: [...etcdEndpoints], prefix };
+    await createEtcdPool({ name: POOL, cluster, path, storeKind: 'dir' }, { env });
   }
 
   /** Of the process that serves. */
