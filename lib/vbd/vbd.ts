@@ -201,8 +201,9 @@ export class Vbd implements BlockDevice, BlockAllocation, ChunkIoOwner {
       await this.idle();
     }
     this.isClosed = true;
-    await this.volume.close();
+    // Before the right is given back: that is no loss, and nothing below may be kicked any more.
     this.fence?.close();
+    await this.volume.close();
   }
 
   chunkIoDone(io: ChunkIo): void {
