@@ -118,7 +118,7 @@ function load(): Addon | null {
     return null;
   }
   try {
-    // eslint-disable-next-line @typescript-eslint/no-require-imports
+    // eslint-disable-next-line @typescript-eslint/no-require-imports -- no import loads an addon
     return require(path) as Addon;
   } catch (error) {
     whyNot = `${path} could not be loaded (${sentenceOf(error).split('\n')[0]})`;

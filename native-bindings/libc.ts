@@ -96,8 +96,8 @@ const EINTR = 4;
 
 function loadModules(): { ffi: typeof import('ffi-napi'); ref: typeof import('ref-napi') } {
   try {
-    // Required here, not imported: both cost 20 ms and 9 MiB, and most commands need neither.
-    /* eslint-disable @typescript-eslint/no-require-imports */
+    /* eslint-disable @typescript-eslint/no-require-imports -- imports would cost every command
+       20 ms and 9 MiB, and most need neither module */
     return {
       ffi: require('ffi-napi') as typeof import('ffi-napi'),
       ref: require('ref-napi') as typeof import('ref-napi'),

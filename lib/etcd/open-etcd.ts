@@ -47,9 +47,8 @@ export async function openEtcd(
   });
 }
 
-/* eslint-disable @typescript-eslint/no-require-imports */
-// Required here, not imported: gRPC and etcd's messages take a tenth of a second to load, and pools
-// of one host need neither.
+/* eslint-disable @typescript-eslint/no-require-imports -- an import would load gRPC and etcd's
+   messages, a tenth of a second, in every command, and pools of one host need neither */
 const etcdCluster = (): typeof import('./etcd-cluster') =>
   require('./etcd-cluster') as typeof import('./etcd-cluster');
 const grpc = (): typeof import('@grpc/grpc-js') =>

@@ -1,3 +1,5 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { commands } from '../../lib/cli/commands';
 import { runCommand } from './captured-io';
 
@@ -30,8 +32,8 @@ test('--help lists every command and the exit codes', async () => {
 });
 
 test('--version prints what package.json says', async () => {
-  // eslint-disable-next-line @typescript-eslint/no-require-imports
-  const { version } = require('../../package.json') as { version: string };
+  const description = readFileSync(join(__dirname, '../../package.json'), 'utf8');
+  const { version } = JSON.parse(description) as { version: string };
   expect(await run('--version')).toEqual({ exitCode: 0, out: `${version}\n`, err: '' });
 });
 

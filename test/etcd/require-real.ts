@@ -1,4 +1,5 @@
 /** Tests on a real etcd run where `make test-etcd` asks for them, and say why where they do not. */
+import { describeWhere } from '../where';
 import { missingPrograms } from './real-etcd';
 
 function whyNot(): string | null {
@@ -7,8 +8,4 @@ function whyNot(): string | null {
   return missing.length === 0 ? null : `for want of ${missing.join(', ')}: make test-etcd`;
 }
 
-const reason = whyNot();
-if (reason !== null) console.log(`tests on a real etcd skipped, ${reason}`);
-
-/** `describe`, or `describe.skip`. */
-export const whereRealEtcd = reason === null ? describe : describe.skip;
+export const whereRealEtcd = describeWhere(whyNot(), 'tests on a real etcd');

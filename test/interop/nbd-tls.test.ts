@@ -4,11 +4,13 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { tlsFromCertificates, tlsFromPsk } from '../../lib/frontend/nbd/tls-options';
+import { describeWhere } from '../where';
 import { MIB, missingPrograms, run, serveVolumes } from './nbd-service';
 
 const missing = missingPrograms('qemu-img', 'nbdinfo', 'nbdcopy', 'openssl');
-if (missing.length > 0) console.log(`skipped, for want of ${missing.join(', ')}: make test-nbd`);
-const whereInstalled = missing.length > 0 ? describe.skip : describe;
+const absence =
+  missing.length === 0 ? null : `no ${missing.join(', ')}; make test-nbd installs them`;
+const whereInstalled = describeWhere(absence, 'NBD clients');
 
 jest.setTimeout(60_000);
 

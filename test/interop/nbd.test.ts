@@ -7,13 +7,15 @@ import { randomBytes } from 'node:crypto';
 import { readFileSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
+import { describeWhere } from '../where';
 import { MIB, missingPrograms, type NbdService, run, serveVolumes } from './nbd-service';
 
 const SIZE = 64 * MIB;
 
 const missing = missingPrograms('qemu-img', 'qemu-io', 'nbdinfo', 'nbdcopy', 'nbdsh', 'fio');
-if (missing.length > 0) console.log(`skipped, for want of ${missing.join(', ')}: make test-nbd`);
-const whereInstalled = missing.length > 0 ? describe.skip : describe;
+const absence =
+  missing.length === 0 ? null : `no ${missing.join(', ')}; make test-nbd installs them`;
+const whereInstalled = describeWhere(absence, 'NBD clients');
 
 jest.setTimeout(60_000);
 

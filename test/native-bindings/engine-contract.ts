@@ -6,6 +6,7 @@ import { type Mapping, mapShared } from '../../native-bindings/mapping';
 import { openIoEngine } from '../../native-bindings/open-engine';
 import * as posix from '../../native-bindings/posix';
 import { errnoOf } from '../../lib/errors';
+import { testWhere } from '../where';
 import { temporaryDirectory } from './temporary-directory';
 
 const EBADF = -9;
@@ -200,7 +201,10 @@ export function describeEngine(kind: 'io_uring' | 'threads'): void {
     expect([EINVAL, -27]).toContain(results.get(1));
   });
 
-  const testDirect = takesDirectIo(directory) ? test : test.skip;
+  const testDirect = testWhere(
+    takesDirectIo(directory) ? null : `${directory} takes no O_DIRECT`,
+    'direct I/O',
+  );
   testDirect('direct I/O works from aligned memory and is EINVAL from other', async () => {
     const fd = file('direct', posix.O_DIRECT);
     const area = pages(2);

@@ -1,6 +1,7 @@
 /** The engines, and which is picked. */
 import { UringEngine } from '../../native-bindings/uring-engine';
 import { openIoEngine } from '../../native-bindings/open-engine';
+import { describeWhere } from '../where';
 import { describeEngine } from './engine-contract';
 import { requireAddon } from './require-addon';
 
@@ -13,12 +14,7 @@ function uringAbsence(): string | null {
   return null;
 }
 
-const absence = uringAbsence();
-if (absence === null) {
-  describe('io_uring', () => describeEngine('io_uring'));
-} else {
-  describe.skip(`io_uring: ${absence}`, () => describeEngine('io_uring'));
-}
+describeWhere(uringAbsence(), 'the io_uring engine')('io_uring', () => describeEngine('io_uring'));
 describe('threads', () => describeEngine('threads'));
 
 describe('the choice', () => {

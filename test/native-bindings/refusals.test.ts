@@ -1,4 +1,5 @@
 /** What is refused where this host, or its installation, lacks something. */
+import { libc } from '../../native-bindings/libc';
 import { openIoEngine } from '../../native-bindings/open-engine';
 import { thrownBy } from './thrown-by';
 
@@ -17,17 +18,12 @@ test('an I/O engine that does not exist', () => {
 });
 
 test('an installation without ffi-napi', () => {
+  // It is loaded at the first call, so that this is what it meets.
   jest.doMock('ffi-napi', () => {
     throw new Error('Cannot find module');
   });
-  jest.isolateModules(() => {
-    type Libc = typeof import('../../native-bindings/libc');
-    // Loaded here, so that it meets the missing module.
-    // eslint-disable-next-line @typescript-eslint/no-require-imports
-    const { libc } = require('../../native-bindings/libc') as Libc;
-    expect(thrownBy(libc)).toMatchObject({
-      code: 'FFI_MISSING',
-      message: expect.stringContaining('make deps') as string,
-    });
+  expect(thrownBy(libc)).toMatchObject({
+    code: 'FFI_MISSING',
+    message: expect.stringContaining('make deps') as string,
   });
 });

@@ -17,6 +17,7 @@ import { checkDirectoryOwner } from '../../lib/pool/check-directory';
 import { poolsDirectory } from '../../lib/pool/config-directory';
 import { layerDirectory } from '../../lib/store/dir/extent-path';
 import { runTypescript } from '../native-bindings/run-typescript';
+import { testWhere } from '../where';
 import { makePoolRoom, refusal, type PoolRoom } from './temporary-pool';
 
 const MIB = 2 ** 20;
@@ -211,7 +212,10 @@ describe("another user's directory", () => {
     expect(() => checkDirectoryOwner('/pool', 0, 1001)).toThrow('belongs to user 0');
   });
 
-  const asRoot = process.geteuid!() === 0 ? it : it.skip;
+  const asRoot = testWhere(
+    process.geteuid!() === 0 ? null : 'only root can',
+    'becoming another user',
+  );
   asRoot('is refused to a process that really is another user', async () => {
     const nobody = 65534;
     await create();

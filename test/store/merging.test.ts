@@ -5,6 +5,7 @@ import { EXTENT_BYTES, MERGED_BYTES_MAX, TRANSFERS_IN_FLIGHT_MAX } from '../../l
 import type { MemoryArea } from '../../lib/store/memory-area';
 import type { Mapping } from '../../native-bindings/mapping';
 import { openIoEngine } from '../../native-bindings/open-engine';
+import { describeWhere } from '../where';
 import { alignedArea } from './aligned-area';
 import { fastBase, storeDirectories } from './store-directory';
 import { expectBytes, pattern, StoreDriver, type Place } from './store-driver';
@@ -79,12 +80,12 @@ class Rig {
 const pages = (count: number, piece: (index: number) => Piece): Piece[] =>
   Array.from({ length: count }, (_, index) => piece(index));
 
-const uringIsThere = ((): boolean => {
+const uringAbsence = ((): string | null => {
   const engine = openIoEngine(jest.fn(), jest.fn());
   engine.close();
-  return engine.kind === 'io_uring';
+  return engine.kind === 'io_uring' ? null : engine.reason;
 })();
-const kinds = uringIsThere ? (['io_uring', 'threads'] as const) : (['threads'] as const);
+const kinds = uringAbsence === null ? (['io_uring', 'threads'] as const) : (['threads'] as const);
 
 describe.each(kinds)('on %s', (kind) => {
   test('neighbours in the file that are neighbours in memory are one operation', async () => {
@@ -262,7 +263,7 @@ describe.each(kinds)('on %s', (kind) => {
   });
 });
 
-(uringIsThere ? describe : describe.skip)('pieces of memory', () => {
+describeWhere(uringAbsence, 'pieces of memory')('pieces of memory', () => {
   /** Pages of the file in order, of memory in reverse: no two are neighbours in both. */
   const scattered = (count: number, operation: ChunkOperation = CHUNK_WRITE): Piece[] =>
     pages(count, (i) => ({

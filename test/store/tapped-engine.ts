@@ -48,8 +48,7 @@ export class Tap {
     onCompletion: (token: number, result: number) => void,
     onBatchEnd: () => void,
   ): IoEngine {
-    // eslint-disable-next-line @typescript-eslint/no-this-alias -- for a getter
-    const tap = this;
+    const takesPieces = (): boolean => inner.takesPieces && !this.refusesPieces;
     const isAnswered = (
       operation: EngineOperation,
       fd: number,
@@ -103,7 +102,7 @@ export class Tap {
       write: transfer('write'),
       piecesMax: inner.piecesMax,
       get takesPieces() {
-        return inner.takesPieces && !tap.refusesPieces;
+        return takesPieces();
       },
       addPiece: (memory, memoryOffset, length) => pieces.push({ memory, memoryOffset, length }),
       readPieces: transferPieces('readPieces'),

@@ -3,6 +3,7 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { openTrace } from '../../lib/trace/open-trace';
+import { testWhere } from '../where';
 import { readWhole, RECORDED_TRACES, withDirectory } from './fixtures';
 
 const NOTICE = 'Somebody owns this\n\nPLEASE keep it\n###\n';
@@ -86,10 +87,9 @@ test('a gzip stream that is cut off or damaged is refused', async () => {
 
 describe('a trace recorded on a real server', () => {
   const path = join(RECORDED_TRACES, 'windows-shared-server.load.gz');
-  const present = existsSync(path);
-  if (!present) console.log(`skipped: there is no ${path} (set TAPDISK_TS_TRACES)`);
+  const absence = existsSync(path) ? null : `there is no ${path} (set TAPDISK_TS_TRACES)`;
 
-  (present ? test : test.skip)('is read whole', async () => {
+  testWhere(absence, 'a recorded trace')('is read whole', async () => {
     expect(readFileSync(path).length).toBeGreaterThan(0);
     const records = await read(path);
     expect(records).toHaveLength(1371);
