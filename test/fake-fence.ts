@@ -42,6 +42,12 @@ export class FakeFence implements Fence {
     this.tell(FENCE_LOST);
   }
 
+  /** The right is given back or away: gone for this process, and nobody is told. */
+  end(): void {
+    this.isLost = true;
+    this.listeners.clear();
+  }
+
   private tell(state: FenceState): void {
     for (const listener of this.listeners) listener(state);
   }

@@ -34,8 +34,9 @@ export class FenceWatch {
   /** As `look` saw it last; never OPEN again once it was LOST. */
   seen: FenceState = FENCE_OPEN;
 
-  private readonly endListening: () => void;
-  private readonly timer: NodeJS.Timeout;
+  private endListening: () => void = () => undefined;
+  private timer: NodeJS.Timeout | undefined;
+  private isResting = false;
   private stalls = 0;
   private longestMs = 0;
   private totalMs = 0;
@@ -47,21 +48,13 @@ export class FenceWatch {
     private readonly changed: () => void,
     private readonly nowMs: () => number = () => performance.now(),
   ) {
-    const look = (): void => {
-      const before = this.seen;
-      if (this.look() !== before) this.changed();
-    };
-    this.endListening = fence.onChange(() => {
-      this.look();
-      this.changed();
-    });
-    this.timer = setInterval(look, FENCE_LOOK_MS);
-    this.timer.unref();
+    this.begin();
   }
 
   /** Asks the fence now: the one place where it is asked before answers. */
   look(): FenceState {
     if (this.seen === FENCE_LOST) return FENCE_LOST;
+    if (this.isResting) return FENCE_WAITING;
     const state = this.fence.state();
     if (state !== this.seen) this.turn(this.seen, state);
     return state;
@@ -77,9 +70,40 @@ export class FenceWatch {
     };
   }
 
+  /**
+   * While the right is given away, what the fence says is about that, and neither a stall nor a loss:
+   * nothing is answered and nobody told, until `goOn` or `close`.
+   */
+  rest(): void {
+    this.isResting = true;
+    this.close();
+  }
+
+  /** The right was not given away: looks at once, and tells what has changed since `rest`. */
+  goOn(): void {
+    this.isResting = false;
+    this.begin();
+    this.lookByTime();
+  }
+
+  /** Looks no more, for good: before the right is given back. */
   close(): void {
     this.endListening();
     clearInterval(this.timer);
+  }
+
+  private begin(): void {
+    this.endListening = this.fence.onChange(() => {
+      this.look();
+      this.changed();
+    });
+    this.timer = setInterval(() => this.lookByTime(), FENCE_LOOK_MS);
+    this.timer.unref();
+  }
+
+  private lookByTime(): void {
+    const before = this.seen;
+    if (this.look() !== before) this.changed();
   }
 
   private turn(before: FenceState, state: FenceState): void {

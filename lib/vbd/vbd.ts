@@ -10,7 +10,7 @@ import type { BlockAllocation } from './block-allocation';
 import type { BlockDevice } from './block-device';
 import { carriesData, checkRequest } from './check-request';
 import { RangeDiscard } from './discard';
-import { FenceWatch, NO_OBSERVER } from './fence-watch';
+import { FenceWatch } from './fence-watch';
 import { DRAIN_TIMEOUT_MS, REQUESTS_MAX, TRANSFERS_MAX } from './limits';
 import type { RequestObserver } from './observer';
 import {
@@ -180,17 +180,14 @@ export class Vbd implements BlockDevice, BlockAllocation, ChunkIoOwner {
    */
   async handOver(to: string): Promise<void> {
     assert(this.isPaused && this.startedCount === 0, 'a VBD is handed over when paused');
-    const { fence } = this;
-    const observer = fence?.observer ?? NO_OBSERVER;
-    // That another has the volume is no loss then.
-    if (fence !== null) fence.observer = NO_OBSERVER;
+    // That another has the volume is no loss from here on, and fails none of what is held.
+    this.fence?.rest();
     try {
       await this.volume.handOver(to);
     } catch (error) {
-      if (fence !== null) fence.observer = observer;
+      this.fence?.goOn();
       throw error;
     }
-    fence?.close();
     this.isClosed = true;
   }
 

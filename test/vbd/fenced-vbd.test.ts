@@ -218,18 +218,96 @@ describe('when the volume is lost', () => {
   });
 });
 
-describe('stalls', () => {
-  function observed(vbd: Vbd): string[] {
-    const log: string[] = [];
-    const observer: FenceObserver = {
-      stalled: () => log.push('stalled'),
-      resumed: (stalledMs) => log.push(`resumed ${stalledMs >= 0}`),
-      lost: () => log.push('lost'),
-    };
-    vbd.fence!.observer = observer;
-    return log;
-  }
+/** What is told of the right, in words. */
+function observed(vbd: Vbd): string[] {
+  const log: string[] = [];
+  const observer: FenceObserver = {
+    stalled: () => log.push('stalled'),
+    resumed: (stalledMs) => log.push(`resumed ${stalledMs >= 0}`),
+    lost: () => log.push('lost'),
+  };
+  vbd.fence!.observer = observer;
+  return log;
+}
 
+/** Giving back takes calls of etcd, and the fence says meanwhile that the volume is another's. */
+describe('the right that is given back or away is not lost', () => {
+  beforeEach(() => jest.useFakeTimers({ doNotFake: ['setImmediate'] }));
+  afterEach(() => jest.useRealTimers());
+
+  const aWhile = (): Promise<void> => jest.advanceTimersByTimeAsync(4 * FENCE_LOOK_MS);
+
+  test('by a close: nobody is told, and the closed store is not kicked', async () => {
+    const { fence, disk, vbd } = await open();
+    const log = observed(vbd);
+    const release = jest.spyOn(disk.attachment, 'release').mockImplementation(async () => {
+      fence.end();
+      await aWhile();
+    });
+    const closing = vbd.close();
+    await turns(2);
+    disk.letAll();
+    await closing;
+    expect(release).toHaveBeenCalled();
+    expect(log).toEqual([]);
+  });
+
+  test('by a hand-over: what is held neither fails nor starts, and nobody is told', async () => {
+    const { fence, disk, vbd, guest } = await open();
+    const log = observed(vbd);
+    await vbd.pause();
+    const held = guest.send('held', write);
+    jest.spyOn(disk.attachment, 'handOver').mockImplementation(async () => {
+      fence.end();
+      await aWhile();
+      // Somebody's kick, while it is under way.
+      vbd.kick();
+    });
+    const handing = vbd.handOver('there');
+    await turns(2);
+    disk.letAll();
+    await handing;
+    await aWhile();
+    await vbd.close();
+    expect(held.status).toBeNull();
+    expect(log).toEqual([]);
+    expect(fence.listening).toBe(0);
+  });
+
+  test('but is lost where the hand-over fails for that', async () => {
+    const { fence, disk, vbd, guest } = await open();
+    const log = observed(vbd);
+    await vbd.pause();
+    const held = guest.send('held', write);
+    jest.spyOn(disk.attachment, 'handOver').mockImplementation(async () => {
+      fence.lose();
+      await aWhile();
+      throw new Error('lost');
+    });
+    const handing = expect(vbd.handOver('there')).rejects.toThrow('lost');
+    await turns(2);
+    disk.letAll();
+    await handing;
+    expect(log).toEqual(['lost']);
+    expect(held).toMatchObject({ status: STATUS_ERROR, errno: EIO });
+  });
+
+  test('and a hand-over that fails leaves a fence that is looked at', async () => {
+    const { fence, disk, vbd } = await open();
+    const log = observed(vbd);
+    await vbd.pause();
+    jest.spyOn(disk.attachment, 'handOver').mockRejectedValue(new Error('no standby'));
+    const handing = expect(vbd.handOver('there')).rejects.toThrow('no standby');
+    await turns(2);
+    disk.letAll();
+    await handing;
+    fence.close();
+    await aWhile();
+    expect(log).toEqual(['stalled']);
+  });
+});
+
+describe('stalls', () => {
   test('are found by time, without any request, and end without a word of the fence', async () => {
     jest.useFakeTimers();
     try {

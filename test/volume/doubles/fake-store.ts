@@ -24,6 +24,7 @@ export class FakeStore implements ChunkStore {
   isDead = false;
   /** Operations that it was given and began. */
   handedOver = 0;
+  private isClosed = false;
   private queued: ChunkIo[] = [];
 
   constructor(private readonly options: FakeStoreOptions) {
@@ -36,6 +37,7 @@ export class FakeStore implements ChunkStore {
   }
 
   kick(): void {
+    assert(!this.isClosed, 'a closed store is kicked by nobody: its engine is gone');
     for (const io of this.queued.splice(0)) {
       if (io.operation === CHUNK_READ) this.startRead(io);
       else this.startWrite(io);
@@ -72,6 +74,7 @@ export class FakeStore implements ChunkStore {
 
   async close(): Promise<void> {
     assert(this.queued.length === 0, 'a store is closed when idle');
+    this.isClosed = true;
   }
 
   private startWrite(io: ChunkIo): void {
