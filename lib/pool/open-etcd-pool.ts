@@ -9,7 +9,7 @@ import { BootClock } from '../etcd/boot-clock';
 import { Compactor } from '../etcd/compactor';
 import { openEtcd } from '../etcd/open-etcd';
 import type { ChunkStore } from '../store/chunk-store';
-import { openEtcdStore } from '../store/etcd/etcd-store';
+import { type EtcdStoreOptions, openEtcdStore } from '../store/etcd/etcd-store';
 import { checkEtcdVolume } from '../store/etcd/volume-size';
 import { ETCD_CHUNK_BYTES } from '../store/limits';
 import { checkPoolDirectory } from './check-directory';
@@ -120,10 +120,17 @@ export function notInCluster(prefix: string): TapdiskError {
   );
 }
 
-/** What the etcd store compares in its transactions; without an attachment nothing can be lost. */
-function rightOf(
+/**
+ * What the etcd store compares in its transactions, and whom it tells where that fails; without an
+ * attachment nothing can be lost.
+ */
+export function rightOf(
   attachment: Attachment | undefined,
-): Pick<Parameters<typeof openEtcdStore>[0], 'guard' | 'fence'> {
+): Pick<EtcdStoreOptions, 'guard' | 'doubt' | 'fence'> {
   if (!(attachment instanceof EtcdAttachment)) return {};
-  return { guard: () => attachment.guard(), fence: attachment.fence };
+  return {
+    guard: () => attachment.guard(),
+    doubt: (guard) => attachment.doubt(guard),
+    fence: attachment.fence,
+  };
 }

@@ -173,7 +173,7 @@ export class ChunkWriter {
         }
         const outcome = this.judge(batch, guard, reply);
         if (outcome !== 'guard') return outcome === 'done' ? 0 : null;
-        context.guardFailed();
+        context.guardFailed(guard);
         await context.pause();
       }
     } catch (error) {

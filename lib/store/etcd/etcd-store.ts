@@ -7,7 +7,7 @@
  */
 import { assert } from '../../assert';
 import { TapdiskError } from '../../errors';
-import type { Range } from '../../etcd/etcd';
+import type { Compare, Range } from '../../etcd/etcd';
 import { CHUNK_READ, type ChunkIo } from '../chunk-io';
 import type { ChunkStore, ErrnoCallback } from '../chunk-store';
 import { IoQueue } from '../io-queue';
@@ -128,13 +128,20 @@ export class EtcdStore implements ChunkStore {
       if (keyValues.length === 0) return;
       // Right behind the last one that was seen.
       const rangeEnd = `${keyValues[keyValues.length - 1].key}\0`;
+      let guard: readonly Compare[] = [];
       const reply = await this.asked(() =>
         context.etcd.transaction(
-          { compare: context.guard(), success: [{ delete: { key: range.key, rangeEnd } }] },
+          {
+            compare: (guard = context.guard()),
+            success: [{ delete: { key: range.key, rangeEnd } }],
+          },
           { deadlineMs: ETCD_ATTEMPT_TIMEOUT_MS },
         ),
       );
-      if (!reply.succeeded) throw lostWhileDeleting();
+      if (!reply.succeeded) {
+        context.guardFailed(guard);
+        throw lostWhileDeleting();
+      }
       context.written(0, reply.revision);
       if (!more) return;
     }

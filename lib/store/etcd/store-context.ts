@@ -12,6 +12,8 @@ export interface EtcdStoreOptions {
   readonly chunkBytes: number;
   /** Conditions of every transaction that changes something; asked anew for each attempt. */
   readonly guard?: () => readonly Compare[];
+  /** Hears of a transaction that had no effect since `guard`, as it was asked for, does not hold. */
+  readonly doubt?: (guard: readonly Compare[]) => void;
   /**
    * Says when to give up trying. Without one a failed guard is final, and what does not end is tried
    * for ever.
@@ -33,6 +35,7 @@ export class StoreContext {
   readonly guard: () => readonly Compare[];
   readonly written: (valueBytes: number, revision: number) => void;
   readonly report: (reason: TapdiskError) => void;
+  private readonly doubt: (guard: readonly Compare[]) => void;
   private readonly clock: Clock;
   private readonly fence: Fence | null;
   private readonly sleepers = new Set<() => void>();
@@ -47,6 +50,7 @@ export class StoreContext {
     const fitting = Math.floor(ETCD_READ_BYTES_MAX / (options.chunkBytes + HEADER_BYTES));
     this.chunksMax = Math.max(1, Math.min(ETCD_TRANSACTION_CHUNKS_MAX, fitting));
     this.guard = options.guard ?? (() => []);
+    this.doubt = options.doubt ?? (() => undefined);
     this.written = options.written ?? (() => undefined);
     this.report = options.report ?? (() => undefined);
     this.clock = options.clock;
@@ -58,8 +62,9 @@ export class StoreContext {
   }
 
   /** A guard did not hold. Final where no fence knows better: it may have been taken anew since. */
-  guardFailed(): void {
+  guardFailed(guard: readonly Compare[]): void {
     if (this.fence === null) this.isGuardGone = true;
+    this.doubt(guard);
   }
 
   /** Calls back once, when the volume is lost. */

@@ -308,6 +308,23 @@ describe('the guard', () => {
     expect(await settle(write)).toBe(0);
   });
 
+  test('that fails is told, as it was compared, to whoever keeps the right', async () => {
+    const doubted: (readonly Compare[])[] = [];
+    const fence = new FakeFence();
+    const doubt = (guard: readonly Compare[]): void => void doubted.push(guard);
+    const { driver, store, settle, time, take } = await locked({ fence, doubt });
+    await settle(driver.write({ chunk: 3 }, pattern(512, 1)));
+    expect(doubted).toEqual([]);
+    await take();
+    const write = driver.write({ chunk: 3 }, pattern(512, 2));
+    await time.runUntil(() => doubted.length > 0, 1000);
+    expect(doubted[0]).toMatchObject([{ key: LOCK }]);
+    await expect(settle(store.deleteLayer(1))).rejects.toMatchObject({ code: 'VOLUME_LOST' });
+    expect(doubted.length).toBeGreaterThan(1);
+    fence.lose();
+    expect(await settle(write)).toBe(EIO);
+  });
+
   test('that fails for good fails all that waits, at once', async () => {
     const fence = new FakeFence();
     const { driver, store, cluster, time } = await locked({ fence });
