@@ -43,6 +43,11 @@ export interface Frontend {
   /** Takes nothing more from the ring; what was taken is still answered. See `drained`. */
   pause(): void;
   resume(): void;
+  /**
+   * The disk has grown to so many sectors, and serves them already: tells the other side. Missing
+   * where it can only be told when its device is made anew.
+   */
+  resized?(sectors: number): void;
   /** Resolves when nothing is in flight. Rejects with RING_DRAIN_TIMEOUT. */
   drained(timeoutMs?: number): Promise<void>;
   /**

@@ -286,3 +286,14 @@ test('pause holds every queue until resume', async () => {
   frontend.resume();
   expect(await Promise.all(asked)).toEqual([0, 0]);
 });
+
+test('a disk that grows is told on every ring', async () => {
+  const directory = make(3);
+  const disk = new FakeBlockDevice({ sectors: 1024 });
+  const frontend = serve(directory, disk);
+  const ends = await guestsOf(directory);
+  disk.sectors = 2048;
+  frontend.resized?.(disk.sectors);
+  await until(() => ends.every(({ guest }) => guest.sectors === 2048));
+  expect(ends.map(({ events }) => [events.lost, events.resized])).toEqual(Array(3).fill([0, 1]));
+});

@@ -314,6 +314,33 @@ test('a paused back end takes up the ring when it is resumed', async () => {
   expect(await answer).toBe(0);
 });
 
+test('a disk that grows is told to its guest, whose requests go on', async () => {
+  const directory = makeDevice();
+  const disk = new FakeBlockDevice({ sectors: 1024, manual: true });
+  const frontend = serveHere(directory, disk);
+  const { guest, ask, events } = await guestOf(directory);
+  const answer = ask(guest.acquireSlot(), BLKIF_OP_READ, 0, 1);
+  while (disk.waiting.length < 1) await nextTurn();
+  disk.sectors = 2 ** 40 + 8;
+  frontend.resized();
+  while (guest.sectors === 1024) await nextTurn();
+  expect(guest.sectors).toBe(2 ** 40 + 8);
+  expect(events).toMatchObject({ lost: 0, resized: 1 });
+  disk.completeAll();
+  expect(await answer).toBe(0);
+});
+
+test('a disk that grew while no guest was there is told to the next one', async () => {
+  const directory = makeDevice();
+  const disk = new FakeBlockDevice({ sectors: 1024 });
+  const frontend = serveHere(directory, disk);
+  disk.sectors = 4096;
+  frontend.resized();
+  const { guest, events } = await guestOf(directory);
+  expect(guest.sectors).toBe(4096);
+  expect(events.resized).toBe(0);
+});
+
 function nextTurn(): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, 1));
 }

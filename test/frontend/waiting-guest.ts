@@ -5,12 +5,12 @@ export interface GuestEnd {
   readonly guest: ShmGuest;
   /** Submits and pushes; resolves to the status. */
   ask(slot: number, operation: number, sector: number, sectorCount: number): Promise<number>;
-  readonly events: { lost: number; broken: string[] };
+  readonly events: { lost: number; resized: number; broken: string[] };
 }
 
 export async function openGuest(directory: string, timeoutMs?: number): Promise<GuestEnd> {
   const waiting = new Map<number, (status: number) => void>();
-  const events = { lost: 0, broken: [] as string[] };
+  const events = { lost: 0, resized: 0, broken: [] as string[] };
   const guest = await ShmGuest.open(
     directory,
     {
@@ -20,6 +20,7 @@ export async function openGuest(directory: string, timeoutMs?: number): Promise<
         resolve?.(status);
       },
       backEndLost: () => events.lost++,
+      resized: () => events.resized++,
       broken: (reason) => events.broken.push(reason.message),
     },
     timeoutMs,

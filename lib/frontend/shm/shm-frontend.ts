@@ -120,6 +120,13 @@ export class ShmFrontend implements Frontend {
     this.server?.resume();
   }
 
+  /** The same session goes on: its front end reads the size again. */
+  resized(): void {
+    if (this.server === null || this.leaving || this.isClosed) return;
+    this.announceConnected();
+    this.doorbell.ringState();
+  }
+
   /** Stops the ring, where it is served, for what another ring of the disk has done. */
   stop(reason: TapdiskError): void {
     if (this.server === null || this.stopped !== null) return;
@@ -192,8 +199,7 @@ export class ShmFrontend implements Frontend {
     this.session = session;
     this.stopped = null;
     // Before the ring is touched: whoever comes after our death must know that it was.
-    const { sectors, readOnly } = this.blockDevice;
-    this.side.announce(session, 'connected', { sectors, readOnly });
+    this.announceConnected();
     this.server = new RingServer(this.ringDevice(), this.blockDevice, {
       counters: this.counters,
       ringIndex: this.ringIndex,
@@ -222,6 +228,11 @@ export class ShmFrontend implements Frontend {
         this.ringStopped(error);
       },
     );
+  }
+
+  private announceConnected(): void {
+    const { sectors, readOnly } = this.blockDevice;
+    this.side.announce(this.session, 'connected', { sectors, readOnly });
   }
 
   private announceWaiting(): void {

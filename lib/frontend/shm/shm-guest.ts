@@ -39,6 +39,8 @@ export interface ShmGuestEvents {
    * this, it is called at once.
    */
   reconnected?(): void;
+  /** The disk has another size now, see `sectors`. */
+  resized?(): void;
   /** The back end answered what was not asked; nothing more is taken from it. */
   broken?(reason: TapdiskError): void;
 }
@@ -262,8 +264,14 @@ export class ShmGuest {
   private isServed(): boolean {
     const back = readState(this.device, 'back');
     if (back?.state !== 'connected' || back.session !== this.session) return false;
-    if (back.disk !== undefined) this.disk = back.disk;
+    if (back.disk !== undefined) this.learn(back.disk);
     return true;
+  }
+
+  private learn(disk: ServedDisk): void {
+    const isResized = this.isOpen && disk.sectors !== this.disk.sectors;
+    this.disk = disk;
+    if (isResized) this.events.resized?.();
   }
 
   /** No back end is on the ring now, nor will one be before it reads 'connected'. */

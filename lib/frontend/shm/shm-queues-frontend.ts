@@ -89,6 +89,10 @@ export class ShmQueuesFrontend implements Frontend {
     for (const queue of this.queues) queue.resume();
   }
 
+  resized(): void {
+    for (const queue of this.queues) queue.resized();
+  }
+
   async drained(timeoutMs = DRAIN_TIMEOUT_MS): Promise<void> {
     await Promise.all(this.queues.map((queue) => queue.drained(timeoutMs)));
   }
