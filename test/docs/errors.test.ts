@@ -27,7 +27,7 @@ const MESSAGES = ['IMG_FAIL', 'NEWDEV_RSP', 'NEWDEV_FAIL', 'CLOSE_RSP', 'PID_RSP
 const NOT_CODES = [...MESSAGES, 'ERR_OUT_OF_RANGE', 'Z_BUF_ERROR'];
 
 /** Environment variables, as literals. */
-const VARIABLE = /^(TAPDISK_TS|XDG)_/;
+const VARIABLE = /^(TAPDISK_TS|XDG|XENSTORED|XENBUS)_/;
 
 /** What versioned JSON (lib/coordination/versioned-json.ts) adds to a prefix. */
 const PREFIXED = ['CORRUPT', 'VERSION_UNKNOWN'];

@@ -1,0 +1,17 @@
+/** What carries the messages of one connection to xenstored: a socket, or the kernel's device. */
+
+export interface TransportEvents {
+  bytes(chunk: Buffer): void;
+  /** The other side is gone, once; not told after `close`. */
+  lost(reason: string): void;
+}
+
+export interface Transport {
+  /** The path that was opened, for people. */
+  readonly path: string;
+  /** Begins to tell of what comes in. */
+  start(events: TransportEvents): void;
+  /** One whole message; the kernel's device takes no more and no less by one write. */
+  send(message: Buffer): void;
+  close(): void;
+}
