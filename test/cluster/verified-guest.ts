@@ -13,7 +13,10 @@ import {
 import { DiskModel } from '../../lib/trace/disk-model';
 import type { Mismatch } from '../../lib/trace/mismatch';
 import { fillSectors } from '../../lib/trace/sector-payload';
+import { overlapsAny } from '../crash/overlaps';
+import { QuietWait } from '../crash/quiet-wait';
 import type { Random } from '../crash/random';
+import { SlotWords } from '../crash/slot-words';
 import { AnswerGaps } from './answer-gaps';
 
 const MISMATCHES_KEPT = 5;
@@ -61,7 +64,7 @@ export class VerifiedGuest {
   private readonly freeTags: number[];
   private readonly verifyQueue: { sector: number; count: number }[] = [];
   private running = false;
-  private whenQuiet: (() => void) | null = null;
+  private readonly quiet = new QuietWait(() => this.inFlight.size, QUIET_TIMEOUT_MS);
 
   constructor(private readonly options: GuestOptions) {
     this.freeTags = Array.from({ length: options.depth }, (_, tag) => options.depth - 1 - tag);
@@ -98,17 +101,7 @@ export class VerifiedGuest {
   /** Submits no more; resolves when every request is answered. */
   async quiesce(): Promise<void> {
     this.running = false;
-    if (this.inFlight.size === 0) return;
-    await new Promise<void>((resolve, reject) => {
-      const timer = setTimeout(() => {
-        const count = this.inFlight.size;
-        reject(new Error(`${count} requests were not answered in ${QUIET_TIMEOUT_MS} ms`));
-      }, QUIET_TIMEOUT_MS);
-      this.whenQuiet = () => {
-        clearTimeout(timer);
-        resolve();
-      };
-    });
+    await this.quiet.wait();
   }
 
   /** Reads every sector of the disk and compares it. */
@@ -203,10 +196,7 @@ export class VerifiedGuest {
       this.put(request);
     }
     this.ring.guest.push();
-    if (this.inFlight.size === 0) {
-      this.whenQuiet?.();
-      this.whenQuiet = null;
-    }
+    this.quiet.look();
   }
 
   private next(tag: number): Request | null {
@@ -218,7 +208,9 @@ export class VerifiedGuest {
     for (let tried = 0; tried < CHOICES_TRIED; tried++) {
       const operation = this.chooseOperation();
       const { sector, count } = this.choosePlace(operation);
-      if (!this.overlaps(sector, count)) return this.begin(tag, operation, sector, count);
+      if (!overlapsAny(this.inFlight.values(), { sector, count })) {
+        return this.begin(tag, operation, sector, count);
+      }
     }
     return null;
   }
@@ -252,13 +244,6 @@ export class VerifiedGuest {
     return { sector: random.below(sectors - count), count };
   }
 
-  private overlaps(sector: number, count: number): boolean {
-    for (const other of this.inFlight.values()) {
-      if (sector < other.sector + other.count && other.sector < sector + count) return true;
-    }
-    return false;
-  }
-
   private put(request: Request): void {
     const { operation, sector, count, sequence } = request;
     const { guest, tags } = this.current;
@@ -266,7 +251,7 @@ export class VerifiedGuest {
     tags.set(slot, request.tag);
     if (operation === BLKIF_OP_WRITE) {
       const { seed } = this.options.model.options;
-      fillSectors(this.current.wordsOf(slot), 0, sector, count, sequence, seed);
+      fillSectors(this.current.words.of(slot), 0, sector, count, sequence, seed);
     }
     guest.submit(slot, operation, sector, count);
   }
@@ -303,7 +288,7 @@ export class VerifiedGuest {
   }
 
   private check(ring: Ring, slot: number, { sector, count }: Request): void {
-    const words = ring.wordsOf(slot);
+    const words = ring.words.of(slot);
     this.mismatchCount += this.options.model.check(sector, count, words, 0, (mismatch) => {
       if (this.mismatches.length < MISMATCHES_KEPT) this.mismatches.push(mismatch);
     });
@@ -315,15 +300,5 @@ class Ring {
   guest!: ShmGuest;
   /** By slot: which request is in it. */
   readonly tags = new Map<number, number>();
-  private readonly words = new Map<number, Int32Array>();
-
-  wordsOf(slot: number): Int32Array {
-    let words = this.words.get(slot);
-    if (words === undefined) {
-      const memory = this.guest.slotMemory(slot);
-      words = new Int32Array(memory.buffer, memory.byteOffset, memory.length / 4);
-      this.words.set(slot, words);
-    }
-    return words;
-  }
+  readonly words = new SlotWords(() => this.guest);
 }

@@ -10,7 +10,10 @@ import {
 import { DiskModel } from '../../lib/trace/disk-model';
 import type { Mismatch } from '../../lib/trace/mismatch';
 import { fillSectors } from '../../lib/trace/sector-payload';
+import { overlapsAny } from './overlaps';
+import { QuietWait } from './quiet-wait';
 import type { Random } from './random';
+import { SlotWords } from './slot-words';
 
 const SECTOR_BYTES = 512;
 const MISMATCHES_KEPT = 5;
@@ -32,9 +35,9 @@ export class CrashLoad {
   reconnects = 0;
   private guest!: ShmGuest;
   private readonly inFlight = new Map<number, InFlight>();
-  private readonly words = new Map<number, Int32Array>();
+  private readonly words = new SlotWords(() => this.guest);
+  private readonly quiet = new QuietWait(() => this.inFlight.size, QUIET_TIMEOUT_MS);
   private running = false;
-  private whenQuiet: (() => void) | null = null;
   /** Requests to be made before any that are chosen at random. */
   private readonly asked: InFlight[] = [];
 
@@ -70,18 +73,7 @@ export class CrashLoad {
   /** Submits no more; resolves when every request is answered. */
   async quiesce(): Promise<void> {
     this.running = false;
-    if (this.inFlight.size === 0) return;
-    await new Promise<void>((resolve, reject) => {
-      const timer = setTimeout(() => {
-        reject(
-          new Error(`${this.inFlight.size} requests were not answered in ${QUIET_TIMEOUT_MS} ms`),
-        );
-      }, QUIET_TIMEOUT_MS);
-      this.whenQuiet = () => {
-        clearTimeout(timer);
-        resolve();
-      };
-    });
+    await this.quiet.wait();
   }
 
   /** Reads every sector of the disk and compares it. */
@@ -122,10 +114,7 @@ export class CrashLoad {
       this.submit(next);
     }
     this.guest.push();
-    if (this.inFlight.size === 0) {
-      this.whenQuiet?.();
-      this.whenQuiet = null;
-    }
+    this.quiet.look();
   }
 
   private choose(): InFlight | null {
@@ -134,7 +123,9 @@ export class CrashLoad {
       if (operation === BLKIF_OP_FLUSH_DISKCACHE) return { operation, sector: 0, count: 0 };
       const count = 1 + this.random.below(this.guest.sectorsMax);
       const sector = this.random.below(this.sectors - count);
-      if (!this.overlaps(sector, count)) return { operation, sector, count };
+      if (!overlapsAny(this.inFlight.values(), { sector, count })) {
+        return { operation, sector, count };
+      }
     }
     return null;
   }
@@ -146,19 +137,12 @@ export class CrashLoad {
     return dice < 95 ? BLKIF_OP_FLUSH_DISKCACHE : BLKIF_OP_DISCARD;
   }
 
-  private overlaps(sector: number, count: number): boolean {
-    for (const other of this.inFlight.values()) {
-      if (sector < other.sector + other.count && other.sector < sector + count) return true;
-    }
-    return false;
-  }
-
   private submit(request: InFlight): void {
     const slot = this.guest.acquireSlot();
     const { operation, sector, count } = request;
     if (operation === BLKIF_OP_WRITE) {
       const sequence = this.model.writeStarted(slot, sector, count);
-      fillSectors(this.wordsOf(slot), 0, sector, count, sequence, this.model.options.seed);
+      fillSectors(this.words.of(slot), 0, sector, count, sequence, this.model.options.seed);
     } else if (operation === BLKIF_OP_FLUSH_DISKCACHE) {
       this.model.flushStarted(slot);
     } else if (operation === BLKIF_OP_DISCARD) {
@@ -184,19 +168,9 @@ export class CrashLoad {
   }
 
   private check(slot: number, { sector, count }: InFlight): void {
-    const words = this.wordsOf(slot);
+    const words = this.words.of(slot);
     this.mismatchCount += this.model.check(sector, count, words, 0, (mismatch) => {
       if (this.mismatches.length < MISMATCHES_KEPT) this.mismatches.push(mismatch);
     });
-  }
-
-  private wordsOf(slot: number): Int32Array {
-    let words = this.words.get(slot);
-    if (words === undefined) {
-      const memory = this.guest.slotMemory(slot);
-      words = new Int32Array(memory.buffer, memory.byteOffset, memory.length / 4);
-      this.words.set(slot, words);
-    }
-    return words;
   }
 }

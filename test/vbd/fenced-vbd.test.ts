@@ -14,40 +14,21 @@ import {
 import { Vbd } from '../../lib/vbd/vbd';
 import { LAST_FLUSH_WAIT_MS } from '../../lib/volume/limits';
 import { FakeFence } from '../fake-fence';
-import { CHUNK_BYTES, VolumeOnDoubles } from '../volume/volume-on-doubles';
-import { type Answer, Guest, turns, type Wanted } from './guest';
+import { CHUNK_BYTES } from '../volume/volume-on-doubles';
+import { type Answer, turns, type Wanted } from './guest';
 import { openInstantVolume } from './instant-volume';
+import { CHUNK_SECTORS, openWrittenDisk, type WrittenDisk } from './written-disk';
 
 const EIO = 5;
-const CHUNK_SECTORS = CHUNK_BYTES / 512;
-
-interface Opened {
+interface Opened extends WrittenDisk {
   readonly fence: FakeFence;
-  readonly disk: VolumeOnDoubles;
-  readonly vbd: Vbd;
-  readonly guest: Guest;
 }
 
-/** The first four chunks are written, with the values 1 to 4 as bytes. */
 async function open(): Promise<Opened> {
   const fence = new FakeFence();
-  const disk = await VolumeOnDoubles.open({ fence });
-  const vbd = new Vbd(disk.volume);
-  opened.push(vbd);
-  const guest = new Guest(vbd);
-  for (let chunk = 0; chunk < 4; chunk++) {
-    const sector = chunk * CHUNK_SECTORS;
-    guest.send('', {
-      operation: REQUEST_WRITE,
-      sector,
-      sectorCount: CHUNK_SECTORS,
-      value: chunk + 1,
-    });
-  }
-  disk.letAll();
-  guest.log.length = 0;
-  disk.schedule.log.length = 0;
-  return { fence, disk, vbd, guest };
+  const written = await openWrittenDisk({ fence });
+  opened.push(written.vbd);
+  return { fence, ...written };
 }
 
 const opened: Vbd[] = [];

@@ -12,37 +12,12 @@ import {
   type RequestSource,
 } from '../../lib/vbd/request';
 import { Vbd } from '../../lib/vbd/vbd';
-import { CHUNK_BYTES, VolumeOnDoubles } from '../volume/volume-on-doubles';
 import { Guest, turns, until } from './guest';
 import { openInstantVolume } from './instant-volume';
+import { CHUNK_SECTORS, openWrittenDisk } from './written-disk';
 
 const EIO = 5;
 const EINVAL = 22;
-const CHUNK_SECTORS = CHUNK_BYTES / 512;
-
-interface Opened {
-  readonly disk: VolumeOnDoubles;
-  readonly vbd: Vbd;
-  readonly guest: Guest;
-}
-
-/** A VBD whose first four chunks are written, with the values 1 to 4 as bytes. */
-async function open(): Promise<Opened> {
-  const disk = await VolumeOnDoubles.open();
-  const vbd = new Vbd(disk.volume);
-  const guest = new Guest(vbd);
-  for (let chunk = 0; chunk < 4; chunk++) {
-    const sector = chunk * CHUNK_SECTORS;
-    const value = chunk + 1;
-    guest.send('', { operation: REQUEST_WRITE, sector, sectorCount: CHUNK_SECTORS, value });
-  }
-  disk.letAll();
-  guest.send('', { operation: REQUEST_FLUSH });
-  disk.letAll();
-  guest.log.length = 0;
-  disk.schedule.log.length = 0;
-  return { disk, vbd, guest };
-}
 
 const read = { operation: REQUEST_READ, sectorCount: 1 } as const;
 const write = { operation: REQUEST_WRITE, sectorCount: 1, value: 9 } as const;
@@ -50,7 +25,7 @@ const flush = { operation: REQUEST_FLUSH } as const;
 
 describe('a request', () => {
   test('is answered once, after kick, and its source is told after the batch', async () => {
-    const { disk, vbd, guest } = await open();
+    const { disk, vbd, guest } = await openWrittenDisk();
     const answer = guest.submit('read', read);
     disk.letAll();
     expect(answer.status).toBeNull();
@@ -63,7 +38,7 @@ describe('a request', () => {
   });
 
   test('reads and writes its runs in their order, across chunks', async () => {
-    const { disk, guest } = await open();
+    const { disk, guest } = await openWrittenDisk();
     const wanted = { sector: CHUNK_SECTORS - 2, sectorCount: 5, runs: [512, 1024, 1024] };
     const answer = guest.send('read', { operation: REQUEST_READ, ...wanted });
     disk.letAll();
@@ -74,7 +49,7 @@ describe('a request', () => {
   });
 
   test('that fails in one of its transfers fails once, when all of them have ended', async () => {
-    const { disk, guest } = await open();
+    const { disk, guest } = await openWrittenDisk();
     const wanted = { ...read, sectorCount: 3, runs: [512, 512, 512] };
     const answer = guest.send('read', wanted);
     expect(disk.waiting).toEqual(['read', 'read', 'read']);
@@ -89,7 +64,7 @@ describe('a request', () => {
   });
 
   test('that is refused is answered at the kick, without touching the volume', async () => {
-    const { disk, vbd, guest } = await open();
+    const { disk, vbd, guest } = await openWrittenDisk();
     const bad = guest.submit('bad', { ...read, sector: vbd.sectors });
     const good = guest.submit('good', read);
     expect(bad.status).toBeNull();
@@ -102,7 +77,7 @@ describe('a request', () => {
   });
 
   test('is seen by the observer before and after, refused ones too', async () => {
-    const { disk, vbd, guest } = await open();
+    const { disk, vbd, guest } = await openWrittenDisk();
     const seen: string[] = [];
     vbd.observer = {
       requestStarted: ({ sector, memory }) => seen.push(`start ${sector} ${memory.bytes[0]}`),
@@ -118,7 +93,7 @@ describe('a request', () => {
   });
 
   test('is counted', async () => {
-    const { disk, vbd, guest } = await open();
+    const { disk, vbd, guest } = await openWrittenDisk();
     const before = vbd.statistics.snapshot();
     guest.send('read', { ...read, sectorCount: 5 });
     guest.send('bad', { ...read, sector: 2 ** 50 });
@@ -132,7 +107,7 @@ describe('a request', () => {
 
 describe('a flush', () => {
   test('syncs, and does not wait for what is not acknowledged', async () => {
-    const { disk, guest } = await open();
+    const { disk, guest } = await openWrittenDisk();
     const pending = guest.send('write', write);
     const flushed = guest.send('flush', flush);
     disk.let('sync');
@@ -142,14 +117,14 @@ describe('a flush', () => {
   });
 
   test('that fails is an error', async () => {
-    const { disk, guest } = await open();
+    const { disk, guest } = await openWrittenDisk();
     const flushed = guest.send('flush', flush);
     disk.let('sync', EIO);
     expect(flushed).toMatchObject({ status: STATUS_ERROR, errno: EIO });
   });
 
   test('with data writes it after the sync', async () => {
-    const { disk, guest } = await open();
+    const { disk, guest } = await openWrittenDisk();
     const answer = guest.send('flush', { ...write, operation: REQUEST_FLUSH });
     expect(disk.waiting).toEqual(['sync']);
     disk.let('sync');
@@ -161,7 +136,7 @@ describe('a flush', () => {
   });
 
   test('with data that fails does not write', async () => {
-    const { disk, guest } = await open();
+    const { disk, guest } = await openWrittenDisk();
     const answer = guest.send('flush', { ...write, operation: REQUEST_FLUSH });
     disk.let('sync', EIO);
     expect(answer.status).toBe(STATUS_ERROR);
@@ -172,7 +147,7 @@ describe('a flush', () => {
     ['a forced write', { ...write, forceUnitAccess: true }, false],
     ['each write of a write-through disk', write, true],
   ])('follows %s before it is acknowledged', async (_, wanted, writeThrough) => {
-    const { disk, vbd, guest } = await open();
+    const { disk, vbd, guest } = await openWrittenDisk();
     vbd.writeThrough = writeThrough;
     const answer = guest.send('write', wanted);
     disk.let('write');
@@ -187,7 +162,7 @@ describe('a flush', () => {
   });
 
   test('does not follow reads, nor writes that failed', async () => {
-    const { disk, vbd, guest } = await open();
+    const { disk, vbd, guest } = await openWrittenDisk();
     vbd.writeThrough = true;
     guest.send('read', read);
     guest.send('write', write);
@@ -202,7 +177,7 @@ describe('a barrier', () => {
   const barrier = { ...write, operation: REQUEST_BARRIER } as const;
 
   test('waits for all before it, is on disk before and after, and holds all after it', async () => {
-    const { disk, guest } = await open();
+    const { disk, guest } = await openWrittenDisk();
     const before = guest.send('before', write);
     const middle = guest.send('barrier', barrier);
     const after = guest.send('after', read);
@@ -221,7 +196,7 @@ describe('a barrier', () => {
   });
 
   test('without data is a flush with order', async () => {
-    const { disk, guest } = await open();
+    const { disk, guest } = await openWrittenDisk();
     guest.send('before', write);
     guest.send('barrier', { operation: REQUEST_BARRIER });
     guest.send('after', read);
@@ -231,7 +206,7 @@ describe('a barrier', () => {
   });
 
   test('that fails lets the others go on', async () => {
-    const { disk, guest } = await open();
+    const { disk, guest } = await openWrittenDisk();
     const failing = guest.send('barrier', barrier);
     const after = guest.send('after', read);
     disk.let('sync', EIO);
@@ -241,7 +216,7 @@ describe('a barrier', () => {
   });
 
   test('that is refused does not end the order of another one', async () => {
-    const { disk, guest } = await open();
+    const { disk, guest } = await openWrittenDisk();
     guest.send('barrier', barrier);
     guest.send('refused', { ...barrier, sector: 2 ** 50 });
     guest.send('after', read);
@@ -252,7 +227,7 @@ describe('a barrier', () => {
   });
 
   test('behind a barrier waits its turn', async () => {
-    const { disk, guest } = await open();
+    const { disk, guest } = await openWrittenDisk();
     for (const name of ['a', 'b', 'c']) guest.submit(name, barrier);
     guest.send('d', read);
     disk.letAll();
@@ -262,7 +237,7 @@ describe('a barrier', () => {
 
 describe('pause, resume and close', () => {
   test('a pause waits for what is in flight and holds what comes', async () => {
-    const { disk, vbd, guest } = await open();
+    const { disk, vbd, guest } = await openWrittenDisk();
     guest.send('before', write);
     let isPaused = false;
     const pausing = vbd.pause().then(() => (isPaused = true));
@@ -279,7 +254,7 @@ describe('pause, resume and close', () => {
   });
 
   test('a pause that waits too long is refused, and the disk goes on', async () => {
-    const { disk, vbd, guest } = await open();
+    const { disk, vbd, guest } = await openWrittenDisk();
     guest.send('stuck', write);
     jest.useFakeTimers({ doNotFake: ['setImmediate', 'performance', 'nextTick'] });
     try {
@@ -300,7 +275,7 @@ describe('pause, resume and close', () => {
   });
 
   test('a close ends a pause, answers everything, flushes and gives the volume back', async () => {
-    const { disk, vbd, guest } = await open();
+    const { disk, vbd, guest } = await openWrittenDisk();
     await vbd.pause();
     const held = guest.send('held', write);
     const closing = vbd.close();
@@ -317,7 +292,7 @@ describe('pause, resume and close', () => {
 
 describe('limits', () => {
   test('the pool hands out REQUESTS_MAX requests, and takes them back', async () => {
-    const { vbd } = await open();
+    const { vbd } = await openWrittenDisk();
     const taken = Array.from({ length: REQUESTS_MAX }, () => vbd.acquire());
     expect(taken).not.toContain(null);
     expect(vbd.acquire()).toBeNull();
@@ -329,7 +304,7 @@ describe('limits', () => {
     ['writes', REQUEST_WRITE],
     ['flushes with data', REQUEST_FLUSH],
   ] as const)('%s of 256 runs each share TRANSFERS_MAX transfers, and all end', async (_, op) => {
-    const { disk, guest } = await open();
+    const { disk, guest } = await openWrittenDisk();
     const runs = Array.from({ length: 256 }, () => 512);
     const submitted = Math.ceil((3 * TRANSFERS_MAX) / 256);
     const answers = Array.from({ length: submitted }, (__, i) =>
@@ -381,7 +356,7 @@ describe('limits', () => {
 });
 
 test('two sources hear of their own requests only', async () => {
-  const { disk, vbd, guest } = await open();
+  const { disk, vbd, guest } = await openWrittenDisk();
   const other = new Guest(vbd);
   guest.submit('mine', read);
   other.submit('theirs', { ...read, sector: 1 });

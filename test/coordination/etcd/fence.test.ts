@@ -19,11 +19,7 @@ describe('the fence of an attachment', () => {
   let uuid: string;
 
   beforeEach(async () => {
-    hosts = await VirtualHosts.make();
-    a = hosts.seat('a');
-    b = hosts.seat('b');
-    const volume = { name: 'v', sizeBytes: 3000 * CHUNK, chunkBytes: CHUNK };
-    ({ uuid, layer } = await hosts.resolve(a.view.create(volume)));
+    ({ hosts, a, b, uuid, layer } = await VirtualHosts.withVolume(CHUNK));
   });
 
   const attach = (seat: Seat, mode = WRITE): Promise<EtcdAttachment> =>

@@ -16,10 +16,8 @@ describe('a standby', () => {
   let owner: EtcdAttachment;
 
   beforeEach(async () => {
-    hosts = await VirtualHosts.make();
-    [a, b, c] = ['a', 'b', 'c'].map((name) => hosts.seat(name));
-    const volume = { name: 'v', sizeBytes: 3000 * CHUNK, chunkBytes: CHUNK };
-    ({ uuid, layer } = await hosts.resolve(a.view.create(volume)));
+    ({ hosts, a, b, uuid, layer } = await VirtualHosts.withVolume(CHUNK));
+    c = hosts.seat('c');
     owner = await hosts.resolve(a.view.attach('v', WRITE));
     expect(await hosts.resolve(commit(owner, [{ chunk: 1, layer }]))).toBe(0);
   });

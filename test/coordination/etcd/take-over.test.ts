@@ -20,10 +20,7 @@ describe('a volume of a cluster', () => {
   let uuid: string;
 
   beforeEach(async () => {
-    hosts = await VirtualHosts.make();
-    [a, b] = [hosts.seat('a'), hosts.seat('b')];
-    const volume = { name: 'v', sizeBytes: 3000 * CHUNK, chunkBytes: CHUNK };
-    ({ uuid, layer } = await hosts.resolve(a.view.create(volume)));
+    ({ hosts, a, b, uuid, layer } = await VirtualHosts.withVolume(CHUNK));
   });
 
   const attach = (seat: Seat, options: object = WRITE): Promise<EtcdAttachment> =>

@@ -28,6 +28,15 @@ export interface Seat {
   reconnect(): void;
 }
 
+export interface HostsWithVolume {
+  readonly hosts: VirtualHosts;
+  readonly a: Seat;
+  readonly b: Seat;
+  /** Of the volume. */
+  readonly uuid: string;
+  readonly layer: number;
+}
+
 const LOST: Fate = { requestMs: null, replyMs: null };
 
 export class VirtualHosts {
@@ -42,6 +51,15 @@ export class VirtualHosts {
     const { etcd, clock } = hosts.seat('admin');
     await hosts.resolve(makePoolKeys(etcd, clock, Buffer.from('the pool')));
     return hosts;
+  }
+
+  /** With a volume `v` of 3,000 chunks, and a process on each of the hosts `a` and `b`. */
+  static async withVolume(chunkBytes: number): Promise<HostsWithVolume> {
+    const hosts = await VirtualHosts.make();
+    const [a, b] = [hosts.seat('a'), hosts.seat('b')];
+    const volume = { name: 'v', sizeBytes: 3000 * chunkBytes, chunkBytes };
+    const { uuid, layer } = await hosts.resolve(a.view.create(volume));
+    return { hosts, a, b, uuid, layer };
   }
 
   /** A new process on a host. */
