@@ -75,3 +75,6 @@ export const URING_VECTORS = 1024;
 
 /** Files that an io_uring watches; one more is a programming error. */
 export const URING_WATCHES_MAX = 1024;
+
+/** Event channels bound by one disk, a queue each; one more is a programming error. */
+export const EVENT_PORTS_MAX = 64;

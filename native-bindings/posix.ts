@@ -72,15 +72,18 @@ export function close(fd: number): void {
 
 /**
  * ioctl with an argument by value (a safe integer), or with a buffer that the kernel reads or
- * writes: the caller gives it the size that the request demands. By value, and with the addon, it
- * costs no more than the call itself: a blktap device is kicked so once a batch.
+ * writes: the caller gives it the size that the request demands. With the addon it costs no more
+ * than the call itself: a device is kicked so once a batch.
  *
  * @returns the call's result, 0 or positive
  */
 export function ioctl(fd: number, request: number, argument: number | Buffer = 0): number {
-  if (typeof argument !== 'number') return call('ioctlPointer', [fd, request, argument]);
-  assert(Number.isSafeInteger(argument), 'an ioctl argument is a safe integer');
   const native = addon();
+  if (typeof argument !== 'number') {
+    if (native === null) return call('ioctlPointer', [fd, request, argument]);
+    return checked('ioctl', native.ioctl(fd, request, native.addressOf(argument)));
+  }
+  assert(Number.isSafeInteger(argument), 'an ioctl argument is a safe integer');
   if (native !== null) return checked('ioctl', native.ioctl(fd, request, argument));
   return call('ioctlNumber', [fd, request, argument]);
 }

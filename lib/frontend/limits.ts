@@ -73,3 +73,20 @@ export const SHM_LOCK_RETRY_MS = 5;
 
 /** Responses the stand-in's front end takes per wake-up; the rest follows in the next turn. */
 export const RESPONSES_PER_WAKEUP_MAX = 1024;
+
+/** log2 of the pages of one of a guest's rings: what blkif.h's largest ring has (blkback offers 4). */
+export const XEN_RING_ORDER_MAX = 4;
+
+/**
+ * Queues offered to a guest. One process serves them all, so more would only cut its batches; each
+ * gives a guest with that many processors a ring of its own to fill.
+ */
+export const XEN_QUEUES_MAX = 4;
+
+/**
+ * Pages that a disk's requests hold at once between a guest and the store: 4 MiB that may be pinned,
+ * what Linux's driver has in flight at most on one ring unless told otherwise, and 32 MiB in all.
+ * Beyond them nothing is taken from the rings until a request has ended.
+ */
+export const STAGING_STEADY_PAGES = 1024;
+export const STAGING_PAGES_MAX = 9216;
