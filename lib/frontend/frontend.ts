@@ -10,13 +10,13 @@ export interface FrontendEvents {
   onCloseAsked(): void;
 }
 
-/** The character device of one of three kernel modules, or the stand-in. */
-export type FrontendKind = 'blktap1' | 'blktap2-xenserver' | 'blktap2-openxt' | 'shm';
+/** The character device of one of three kernel modules, the stand-in, or a guest's own rings. */
+export type FrontendKind = 'blktap1' | 'blktap2-xenserver' | 'blktap2-openxt' | 'shm' | 'xen';
 
 /** A disk's ring, or its rings, opened and mapped; serving from `start` to `close`. */
 export interface Frontend {
   readonly kind: FrontendKind;
-  /** Of the character device, or `shm:` and the directory. */
+  /** Of the character device, `shm:` and the directory, or `xen:` and the back end's in xenstore. */
   readonly path: string;
   /**
    * Whether the ring carries flushes. Where it does not, its users take a completed write for a
@@ -56,4 +56,9 @@ export interface Frontend {
    * may touch the memory of its requests.
    */
   close(): Promise<void>;
+  /**
+   * To be called after `close`, once the volume was given back: whoever took the disk away learns
+   * that it is free. Missing where nobody waits for that.
+   */
+  afterRelease?(): Promise<void>;
 }

@@ -5,7 +5,7 @@ import { BLKTAP1_DRIVER, BLKTAP2_DRIVER } from './blktap-abi';
 import type { BlktapSyscalls } from './blktap-syscalls';
 
 export interface IdentifiedModule {
-  readonly kind: Exclude<FrontendKind, 'shm'>;
+  readonly kind: Exclude<FrontendKind, 'shm' | 'xen'>;
   /** The VBD's number, from the node. */
   readonly minor: number;
 }

@@ -1,0 +1,141 @@
+/** The back end's own directory in xenstore: what the toolstack wrote there, and how states change. */
+import { TapdiskError } from '../../errors';
+import type { XenStore, XenStoreNodes } from '../../xenstore/xenstore';
+import type { BackEndPath } from './back-end-path';
+import type { DiskMarks, NodeChanges } from './features';
+import { type XenbusState, xenbusStateOf } from './xenbus-state';
+
+/** What a look at the directory found. */
+export interface BackEndView extends DiskMarks {
+  readonly state: XenbusState;
+  readonly frontEndPath: string | undefined;
+  readonly frontEndId: string | undefined;
+  readonly online: boolean;
+  readonly hotplugDone: boolean;
+  /** The node that says why a ring was stopped is there. */
+  readonly failed: boolean;
+  /** The toolstack wants a disk that the guest cannot write to. */
+  readonly readOnly: boolean;
+  readonly discardEnabled: boolean;
+  /** As was last written for the front end. */
+  readonly sectors: string | undefined;
+}
+
+/** Where the one sentence of what went wrong is: for people, and for this program's next process. */
+const ERROR_NODE = 'error';
+/** Where libxl looks when a disk does not come up. */
+const HOTPLUG_ERROR_NODE = 'hotplug-error';
+
+const NODES_READ = [
+  'state',
+  'frontend',
+  'frontend-id',
+  'online',
+  'hotplug-status',
+  'script',
+  ERROR_NODE,
+  'mode',
+  'device-type',
+  'removable',
+  'discard-enable',
+  'sectors',
+] as const;
+
+export class BackEndNodes {
+  constructor(private readonly place: BackEndPath) {}
+
+  /** Null: the directory is gone. */
+  async view(store: XenStoreNodes): Promise<BackEndView | null> {
+    const texts = await Promise.all(NODES_READ.map((name) => store.read(this.pathOf(name))));
+    const text = new Map(NODES_READ.map((name, index) => [name, texts[index]]));
+    const state = text.get('state');
+    const frontEndPath = text.get('frontend');
+    if (state === undefined && frontEndPath === undefined) {
+      if ((await store.list(this.place.path)) === undefined) return null;
+    }
+    return {
+      state: xenbusStateOf(state),
+      frontEndPath,
+      frontEndId: text.get('frontend-id'),
+      online: text.get('online') !== '0',
+      hotplugDone: text.get('hotplug-status') === 'connected' || text.get('script') === undefined,
+      failed: text.get(ERROR_NODE) !== undefined,
+      readOnly: text.get('mode') === 'r',
+      cdrom: text.get('device-type') === 'cdrom',
+      removable: text.get('removable') === '1',
+      discardEnabled: text.get('discard-enable') !== '0',
+      sectors: text.get('sectors'),
+    };
+  }
+
+  /**
+   * The front end's directory, checked: a path that led elsewhere would have this side read, and
+   * obey, what another guest wrote.
+   *
+   * @throws TapdiskError XEN_BACK_END_INVALID
+   */
+  frontEndPath(view: BackEndView): string {
+    const { domid, path } = this.place;
+    const { frontEndPath, frontEndId } = view;
+    if (frontEndId !== String(domid)) {
+      throw this.invalid(
+        `its frontend-id is ${frontEndId ?? 'missing'}, and ${path} is of ${domid}`,
+      );
+    }
+    const home = `/local/domain/${domid}/`;
+    if (frontEndPath === undefined || !frontEndPath.startsWith(home)) {
+      throw this.invalid(`its frontend ${frontEndPath ?? 'is missing and'} is not below ${home}`);
+    }
+    return frontEndPath.replace(/\/+$/, '');
+  }
+
+  /** @throws TapdiskError XEN_BACK_END_INVALID: the guest could write where it must not */
+  checkMode(view: BackEndView, disk: { readonly readOnly: boolean }): void {
+    if (!view.readOnly || disk.readOnly) return;
+    throw this.invalid('its mode is r, but this process has the volume to be written to');
+  }
+
+  /**
+   * Writes `next` and the nodes with it where the state still is `expected`. False where the
+   * toolstack was first: then nothing is written, above all not into a directory that is gone.
+   */
+  change(
+    store: XenStore,
+    expected: XenbusState,
+    next: XenbusState,
+    nodes: NodeChanges = {},
+  ): Promise<boolean> {
+    return store.transaction(async (inside) => {
+      const state = await inside.read(this.pathOf('state'));
+      if (xenbusStateOf(state) !== expected) return false;
+      if ((await inside.read(this.pathOf('frontend-id'))) === undefined) return false;
+      for (const [name, value] of Object.entries(nodes)) {
+        if (value === null) await inside.remove(this.pathOf(name));
+        else await inside.write(this.pathOf(name), value);
+      }
+      // Last, and even where it stays the same: a front end's watch is on this node.
+      await inside.write(this.pathOf('state'), String(next));
+      return true;
+    });
+  }
+
+  /** How a failure is told, for `change`. */
+  failureNodes(view: BackEndView, sentence: string): NodeChanges {
+    if (view.hotplugDone) return { [ERROR_NODE]: sentence };
+    return { [ERROR_NODE]: sentence, [HOTPLUG_ERROR_NODE]: sentence };
+  }
+
+  /** … and how it is taken back. */
+  readonly noFailureNodes: NodeChanges = { [ERROR_NODE]: null };
+
+  private pathOf(name: string): string {
+    return `${this.place.path}/${name}`;
+  }
+
+  private invalid(what: string): TapdiskError {
+    return new TapdiskError(
+      'XEN_BACK_END_INVALID',
+      `the toolstack's ${this.place.path} cannot be served: ${what}; detach the disk and attach it anew`,
+    );
+  }
+}

@@ -1,0 +1,402 @@
+/** The back end's side of a Xen VBD's handshake: looks at xenstore, decides, does the one next step. */
+import { assert } from '../../assert';
+import { TapdiskError, sentenceOf } from '../../errors';
+import type { BlockDevice } from '../../vbd/block-device';
+import type { XenStore, XenStoreWatch } from '../../xenstore/xenstore';
+import { XenStoreError } from '../../xenstore/xenstore-error';
+import type { FrontendEvents } from '../frontend';
+import { BackEndNodes, type BackEndView } from './back-end-nodes';
+import type { BackEndPath } from './back-end-path';
+import { CoalescedLook } from './coalesced-look';
+import { decide, type Step } from './decide';
+import { diskNodes, featureNodes, type NodeChanges } from './features';
+import { type FrontEndRings, readFrontEndRings } from './front-end-nodes';
+import {
+  CLOSING_TIMEOUT_MS,
+  LEAVE_RETRY_MS,
+  RECONNECT_PAUSE_MS,
+  RING_OPEN_RETRY_MS,
+  RING_OPEN_TIMEOUT_MS,
+} from './limits';
+import { type OpenRings, RingSession } from './ring-session';
+import { type OpenStore, StoreLink } from './store-link';
+import type { XenRings } from './rings';
+import { XEN_FEATURES } from './xen-features';
+import {
+  XENBUS_CLOSED,
+  XENBUS_CLOSING,
+  XENBUS_CONNECTED,
+  XENBUS_INITIALISED,
+  XENBUS_INIT_WAIT,
+  type XenbusState,
+  xenbusStateOf,
+} from './xenbus-state';
+
+export interface HandshakeEvents extends FrontendEvents {
+  /** What happened, for the log. */
+  onNote(facts: Readonly<Record<string, unknown>>, sentence: string): void;
+}
+
+export interface HandshakeOptions {
+  readonly place: BackEndPath;
+  readonly blockDevice: BlockDevice;
+  readonly events: HandshakeEvents;
+  readonly openStore: OpenStore;
+  readonly openRings: OpenRings;
+  /** Told of rings that were let go of. */
+  readonly onRingsClosed: (rings: XenRings) => void;
+}
+
+/** What a look has found: all that a step may build on. */
+interface Found {
+  readonly store: XenStore;
+  readonly view: BackEndView;
+  readonly frontEnd: XenbusState;
+}
+
+/** What is still to be done after a step: nothing until something changes, or a look after so long. */
+const UNTIL_CHANGED = null;
+const AT_ONCE = 0;
+
+/**
+ * Every change of a node that may matter leads to a look at all of them, and a look to one step, so
+ * nothing depends on which changes were seen, or by which process: `decide` says what is next.
+ */
+export class Handshake {
+  /** Null while no rings are open. */
+  session: RingSession | null = null;
+
+  /** Why the last rings were refused or stopped. */
+  private refusal: TapdiskError | null = null;
+  private readonly nodes: BackEndNodes;
+  private readonly link: StoreLink;
+  private readonly looks: CoalescedLook;
+  private frontEndWatch: { path: string; watch: XenStoreWatch } | null = null;
+  private offered = false;
+  private paused = false;
+  private leaving = false;
+  private saidTrouble = '';
+  /** Of performance.now(). */
+  private closingSinceMs: number | null = null;
+  private refusedAtMs = -Infinity;
+  private openingSinceMs: number | null = null;
+
+  constructor(private readonly options: HandshakeOptions) {
+    this.nodes = new BackEndNodes(options.place);
+    this.looks = new CoalescedLook(
+      () => this.look(),
+      (error) => this.trouble(error),
+    );
+    this.link = new StoreLink(options.openStore, {
+      onConnected: (store) => this.watchBackEnd(store),
+      onTrouble: (reason) => this.trouble(reason),
+    });
+  }
+
+  /** Null once a front end has connected. */
+  get stopped(): TapdiskError | null {
+    return this.session?.broken ?? this.refusal;
+  }
+
+  start(): void {
+    this.link.start();
+  }
+
+  pause(): void {
+    this.paused = true;
+    this.session?.rings.pause();
+  }
+
+  resume(): void {
+    this.paused = false;
+    this.session?.rings.resume();
+  }
+
+  /** The disk's size is another: a front end that is connected is told. */
+  resized(): void {
+    this.looks.request();
+  }
+
+  /**
+   * Lets go of the rings and says nothing of it in xenstore: a process that comes after this one
+   * goes on with them. May be called again where it rejected.
+   */
+  async close(): Promise<void> {
+    await this.looks.stop();
+    const { session } = this;
+    if (session === null) return;
+    await session.rings.close();
+    this.options.onRingsClosed(session.rings);
+    this.session = null;
+  }
+
+  /** After `close`: a toolstack that took the disk away learns that it is free. */
+  async farewell(): Promise<void> {
+    const { store } = this.link;
+    if (this.leaving && store !== null) {
+      await this.sayClosed(store).catch((error: unknown) => this.trouble(error));
+    }
+    await this.link.close();
+  }
+
+  private async sayClosed(store: XenStore): Promise<void> {
+    const view = await this.nodes.view(store);
+    // Made anew meanwhile, it is another process's.
+    if (view === null || view.online) return;
+    await this.nodes.change(store, view.state, XENBUS_CLOSED);
+  }
+
+  private watchBackEnd(store: XenStore): void {
+    this.frontEndWatch = null;
+    // Its first call comes at once and is the first look.
+    store
+      .watch(this.options.place.path, () => this.looks.request())
+      .catch((error: unknown) => {
+        this.trouble(error);
+        // A connection without its watch is none.
+        store.close();
+      });
+  }
+
+  private async look(): Promise<number | null> {
+    const { store } = this.link;
+    // A new connection asks for a look.
+    if (store === null) return UNTIL_CHANGED;
+    const view = await this.nodes.view(store);
+    const frontEnd = view === null ? 0 : await this.frontEndState(store, view);
+    const step = this.nextStep(view, frontEnd);
+    this.saidTrouble = '';
+    if (step === 'leave') return this.leave();
+    if (step === 'disconnect') return this.disconnect(store, view);
+    if (view === null) return UNTIL_CHANGED;
+    return this.take(step, { store, view, frontEnd });
+  }
+
+  private nextStep(view: BackEndView | null, frontEnd: XenbusState): Step {
+    const { session } = this;
+    const isClosing = view?.state === XENBUS_CLOSING && session === null;
+    if (!isClosing) this.closingSinceMs = null;
+    else this.closingSinceMs ??= performance.now();
+    return decide({
+      backEnd: view?.state ?? null,
+      frontEnd,
+      online: view?.online ?? false,
+      hotplugDone: view?.hotplugDone ?? false,
+      rings: session === null ? 'none' : session.broken === null ? 'open' : 'broken',
+      offered: this.offered,
+      failed: view?.failed ?? false,
+      closingOverdue: this.closingLeftMs() <= 0,
+    });
+  }
+
+  private take(step: Exclude<Step, 'leave' | 'disconnect'>, found: Found): Promise<number | null> {
+    switch (step) {
+      case 'offer':
+        return this.offer(found);
+      case 'connect':
+        return this.connect(found, false);
+      case 'adopt':
+        return this.connect(found, true);
+      case 'compare':
+        return this.compare(found);
+      case 'closing':
+        return this.move(found, XENBUS_CLOSING);
+      case 'closed':
+        return this.move(found, XENBUS_CLOSED);
+      case 'wait':
+        return this.wait(found);
+    }
+  }
+
+  /** Watches the front end's state from the first look on that knows where it is. */
+  private async frontEndState(store: XenStore, view: BackEndView): Promise<XenbusState> {
+    let path: string;
+    try {
+      path = `${this.nodes.frontEndPath(view)}/state`;
+    } catch (error) {
+      // What is not the guest's is not read; the next step but waiting says why.
+      assert(error instanceof TapdiskError, 'only the path is refused');
+      return 0;
+    }
+    if (this.frontEndWatch?.path !== path) {
+      const former = this.frontEndWatch?.watch;
+      const watch = await store.watch(path, () => this.looks.request());
+      this.frontEndWatch = { path, watch };
+      await former?.stop();
+    }
+    return xenbusStateOf(await store.read(path));
+  }
+
+  private async offer(found: Found): Promise<number | null> {
+    const { store, view } = found;
+    const leftMs = this.refusedAtMs + RECONNECT_PAUSE_MS - performance.now();
+    if (leftMs > 0) return leftMs;
+    try {
+      this.nodes.frontEndPath(view);
+      this.nodes.checkMode(view, this.options.blockDevice);
+    } catch (error) {
+      return this.refuse(found, error);
+    }
+    const features = { ...XEN_FEATURES, discardEnabled: view.discardEnabled };
+    const nodes = featureNodes(this.options.blockDevice, features);
+    this.offered = await this.nodes.change(store, view.state, XENBUS_INIT_WAIT, nodes);
+    return AT_ONCE;
+  }
+
+  /** `takenOver`: an earlier process served these rings, and the front end is to notice nothing. */
+  private async connect(found: Found, takenOver: boolean): Promise<number | null> {
+    const { view, frontEnd } = found;
+    try {
+      const address = await this.readAddress(found);
+      this.open(address, takenOver);
+    } catch (error) {
+      if (error instanceof XenStoreError) throw error;
+      // Whoever just ended, or hands the disk over, lets go of them only then.
+      this.openingSinceMs ??= performance.now();
+      const isOver = performance.now() - this.openingSinceMs >= RING_OPEN_TIMEOUT_MS;
+      if (takenOver && !isOver && isTransient(error)) return RING_OPEN_RETRY_MS;
+      this.openingSinceMs = null;
+      return this.refuse(found, error);
+    }
+    this.openingSinceMs = null;
+    if (!takenOver) return this.announce(found, this.nodes.noFailureNodes);
+    // One that was never told Connected, or started afresh meanwhile, waits for it.
+    if (frontEnd === XENBUS_INITIALISED && view.state === XENBUS_CONNECTED) {
+      return this.announce(found);
+    }
+    return AT_ONCE;
+  }
+
+  private readAddress({ store, view }: Found): Promise<FrontEndRings> {
+    this.nodes.checkMode(view, this.options.blockDevice);
+    return readFrontEndRings(store, this.nodes.frontEndPath(view), XEN_FEATURES);
+  }
+
+  private open(address: FrontEndRings, takenOver: boolean): void {
+    const onBroken = (): void => this.looks.request();
+    const session = new RingSession(this.options.openRings, { ...address, takenOver }, onBroken);
+    this.session = session;
+    this.refusal = null;
+    if (this.paused) session.rings.pause();
+    session.rings.start();
+    const { abi, ringOrder, queues, persistent } = address;
+    const facts = { abi, ringOrder, queues: queues.length, persistent, takenOver };
+    this.options.events.onNote(facts, 'serves the rings of a guest');
+  }
+
+  /** A front end in Initialised while this side is Connected may have made its rings anew. */
+  private async compare(found: Found): Promise<number | null> {
+    const { session } = this;
+    assert(session !== null, 'there are rings to compare with');
+    let address: FrontEndRings;
+    try {
+      address = await this.readAddress(found);
+    } catch (error) {
+      if (error instanceof XenStoreError) throw error;
+      // Not written to the end yet, or not to be served: the next change tells.
+      return this.keepSize(found);
+    }
+    if (session.isOf(address)) return this.keepSize(found);
+    await this.letGo(session);
+    return this.connect(found, false);
+  }
+
+  private wait(found: Found): Promise<number | null> {
+    const { session } = this;
+    if (session !== null) return this.keepSize(found);
+    const leftMs = this.closingLeftMs();
+    return Promise.resolve(Number.isFinite(leftMs) ? leftMs : UNTIL_CHANGED);
+  }
+
+  /** A disk that was resized: a front end reads the size whenever this side says Connected. */
+  private async keepSize(found: Found): Promise<number | null> {
+    const { view } = found;
+    if (view.state !== XENBUS_CONNECTED) return UNTIL_CHANGED;
+    if (view.sectors === String(this.options.blockDevice.sectors)) return UNTIL_CHANGED;
+    return this.announce(found);
+  }
+
+  private async announce({ store, view }: Found, nodes: NodeChanges = {}): Promise<number | null> {
+    const all = { ...nodes, ...diskNodes(this.options.blockDevice, view) };
+    await this.nodes.change(store, view.state, XENBUS_CONNECTED, all);
+    return AT_ONCE;
+  }
+
+  private async move({ store, view }: Found, next: XenbusState): Promise<number | null> {
+    await this.nodes.change(store, view.state, next);
+    return AT_ONCE;
+  }
+
+  /** The front end has left its rings, or broke them. */
+  private async disconnect(store: XenStore, view: BackEndView | null): Promise<number | null> {
+    const { session } = this;
+    assert(session !== null, 'there are rings to let go of');
+    const { broken } = session;
+    // Told at once: to let go of the rings waits for what is in flight.
+    if (broken !== null && view !== null) await this.tell(store, view, broken);
+    await this.letGo(session);
+    return AT_ONCE;
+  }
+
+  /** Whoever comes after this never goes on with these rings. */
+  private async letGo(session: RingSession): Promise<void> {
+    await session.rings.close();
+    session.rings.forget();
+    this.options.onRingsClosed(session.rings);
+    this.session = null;
+    this.options.events.onNote({}, 'let go of the rings of a guest');
+  }
+
+  private async refuse({ store, view }: Found, error: unknown): Promise<number | null> {
+    const reason = error instanceof TapdiskError ? error : unexpected(error);
+    await this.tell(store, view, reason);
+    return UNTIL_CHANGED;
+  }
+
+  /** Says why in the process, in its log, and in xenstore; a front end at work is told to close. */
+  private async tell(store: XenStore, view: BackEndView, reason: TapdiskError): Promise<void> {
+    const isNews = this.refusal?.message !== reason.message;
+    this.refusal = reason;
+    this.refusedAtMs = performance.now();
+    if (isNews) this.options.events.onStopped(reason);
+    const wasAtWork = view.state === XENBUS_INIT_WAIT || view.state === XENBUS_CONNECTED;
+    // To write the same again would be seen as a change, and looked at.
+    if (!isNews && !wasAtWork && view.failed) return;
+    const nodes = this.nodes.failureNodes(view, reason.message);
+    await this.nodes.change(store, view.state, wasAtWork ? XENBUS_CLOSING : view.state, nodes);
+  }
+
+  private leave(): number {
+    this.leaving = true;
+    this.options.events.onCloseAsked();
+    return LEAVE_RETRY_MS;
+  }
+
+  /** Infinity where no front end has to close. */
+  private closingLeftMs(): number {
+    if (this.closingSinceMs === null) return Infinity;
+    return this.closingSinceMs + CLOSING_TIMEOUT_MS - performance.now();
+  }
+
+  /** The rings are served on; each kind of trouble is told once until a look succeeds. */
+  private trouble(reason: unknown): void {
+    const sentence = sentenceOf(reason);
+    if (sentence === this.saidTrouble) return;
+    this.saidTrouble = sentence;
+    this.options.events.onNote({}, sentence);
+  }
+}
+
+function isTransient(error: unknown): boolean {
+  return error instanceof TapdiskError && error.transient;
+}
+
+function unexpected(error: unknown): TapdiskError {
+  return new TapdiskError(
+    'XEN_RING_REFUSED',
+    `the guest's rings cannot be served: ${sentenceOf(error)}`,
+    {
+      cause: error,
+    },
+  );
+}

@@ -1,0 +1,40 @@
+/** The rings of one connection of a front end, from where it says they are until it leaves them. */
+import { isDeepStrictEqual } from 'node:util';
+import type { TapdiskError } from '../../errors';
+import type { FrontEndRings } from './front-end-nodes';
+import type { XenRings } from './rings';
+
+export interface RingsToOpen extends FrontEndRings {
+  /** An earlier process served them. */
+  readonly takenOver: boolean;
+}
+
+/** As openXenRings, with all that one disk's rings have in common. */
+export type OpenRings = (
+  address: RingsToOpen,
+  onStopped: (reason: TapdiskError) => void,
+) => XenRings;
+
+export class RingSession {
+  /** Why the rings were stopped; null while they are served. */
+  broken: TapdiskError | null = null;
+  readonly rings: XenRings;
+
+  /** `onBroken`: `broken` was set. Throws as openXenRings. */
+  constructor(
+    open: OpenRings,
+    private readonly address: RingsToOpen,
+    onBroken: () => void,
+  ) {
+    this.rings = open(address, (reason) => {
+      this.broken = reason;
+      onBroken();
+    });
+  }
+
+  /** Whether a front end that says this means the rings that are open. */
+  isOf(said: FrontEndRings): boolean {
+    const { abi, ringOrder, queues, persistent } = this.address;
+    return isDeepStrictEqual(said, { abi, ringOrder, queues, persistent });
+  }
+}
