@@ -33,7 +33,10 @@ export interface IoEngine {
   /** Operations queued or begun whose end was not yet told. */
   readonly inFlight: number;
 
-  /** Operations that are begun at `submit`; those beyond wait in the engine for earlier ones. */
+  /**
+   * Operations that are begun at `submit`; those beyond wait in the engine for earlier ones. Fewer
+   * once it is guarded, where the others would wait outside of the engine.
+   */
   readonly begunMax: number;
 
   read(
@@ -75,6 +78,13 @@ export interface IoEngine {
 
   /** Makes a range read as zeros and gives its blocks back; the file's size stays. */
   punch(fd: number, position: number, length: number, token: number): void;
+
+  /**
+   * From now on `mayBegin` is asked right before operations go to the kernel. Where it says no, and
+   * where the kernel is too short of memory to take them, they end with -ECANCELED instead, unbegun:
+   * nothing that was queued goes to the kernel by itself later. Called before the first operation.
+   */
+  guard(mayBegin: () => boolean): void;
 
   /** Hands everything queued over, with one system call where the kernel takes it at once. */
   submit(): void;

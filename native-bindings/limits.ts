@@ -21,8 +21,15 @@ export const IO_OPERATIONS_MAX = 65_536;
 /** Operations that an engine has room for at first; it doubles up to IO_OPERATIONS_MAX. */
 export const IO_OPERATIONS_INITIAL = 1024;
 
-/** Operations that the thread engine gives to libuv at a time; the others wait in the engine. */
+/**
+ * Operations that the thread engine gives to libuv at a time; the others wait in the engine. One that
+ * is guarded gives libuv only as many as it has threads: the others would wait in libuv's queue, and
+ * begin from there whatever has happened meanwhile.
+ */
 export const THREAD_OPERATIONS_MAX = 64;
+
+/** Threads of libuv's pool where UV_THREADPOOL_SIZE does not say otherwise. */
+export const LIBUV_THREADS_DEFAULT = 4;
 
 /** Bytes of one transfer: Linux's MAX_RW_COUNT. A longer one is a programming error. */
 export const TRANSFER_BYTES_MAX = 0x7ffff000;
@@ -36,7 +43,10 @@ export const FALLBACK_SLEEP_MS_MAX = 100;
 /** Events taken by one epoll_wait of the watch without the addon; the rest come with the next. */
 export const FALLBACK_EVENTS_MAX = 64;
 
-/** When entries that the kernel refused for want of memory are offered again. */
+/**
+ * When entries that the kernel refused for want of memory are offered again; operations of a guarded
+ * engine are given back then.
+ */
 export const URING_RETRY_MS = 1;
 
 /** Locked memory that `doctor` wants: a 64 MiB data area. With less, memory stays unregistered. */
@@ -60,7 +70,8 @@ export const LINGER_TURN_US = 1000;
 
 /**
  * Entries that are handed over at once while an engine lingers. Fewer are handed over by the call
- * that waits, which is made when the event that brought them has been dealt with.
+ * that waits, which is made when the event that brought them has been dealt with. A guarded engine
+ * hands all over at once, since between its question and that call much may happen.
  */
 export const LINGER_SUBMIT_AT_ONCE = 8;
 

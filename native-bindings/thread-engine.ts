@@ -2,7 +2,7 @@
 import * as fs from 'node:fs';
 import { assert } from '../lib/assert';
 import type { EngineMemory, IoBatchEnd, IoDone, IoEngine } from './io-engine';
-import { THREAD_OPERATIONS_MAX } from './limits';
+import { LIBUV_THREADS_DEFAULT, THREAD_OPERATIONS_MAX } from './limits';
 import { DATASYNC, NONE, OperationTable, PUNCH, READ, WRITE } from './operation-table';
 import { punchHole } from './posix';
 import { watchReadable } from './readiness';
@@ -10,13 +10,14 @@ import type { Watch, WatchOptions } from './watch';
 
 const EBADF = -9;
 const EIO = -5;
+const ECANCELED = -125;
 
 type Callback = (error: NodeJS.ErrnoException | null, bytes?: number) => void;
 
 export class ThreadEngine implements IoEngine {
   readonly kind = 'threads';
   readonly piecesMax = 1;
-  readonly begunMax = THREAD_OPERATIONS_MAX;
+  begunMax = THREAD_OPERATIONS_MAX;
   readonly takesPieces = false;
 
   private readonly operations = new OperationTable();
@@ -28,6 +29,7 @@ export class ThreadEngine implements IoEngine {
   private begun = 0;
   private telling = false;
   private scheduled = false;
+  private mayBegin: (() => boolean) | null = null;
 
   constructor(
     readonly reason: string,
@@ -100,11 +102,24 @@ export class ThreadEngine implements IoEngine {
     return watchReadable(fd, onReadable, options);
   }
 
+  guard(mayBegin: () => boolean): void {
+    assert(this.operations.used === 0, 'an engine is guarded before its first operation');
+    this.mayBegin = mayBegin;
+    // More would wait in libuv's own queue, where nobody asks.
+    this.begunMax = threadsOfLibuv();
+  }
+
   submit(): void {
-    while (this.begun < THREAD_OPERATIONS_MAX) {
+    const isAsked = this.mayBegin !== null && this.operations.anyWaiting;
+    const isRefused = isAsked && this.mayBegin?.() === false;
+    while (this.begun < this.begunMax || isRefused) {
       const slot = this.operations.next();
       if (slot === NONE) return;
       this.begun++;
+      if (isRefused) {
+        this.end(slot, ECANCELED);
+        continue;
+      }
       try {
         this.begin(slot);
       } catch (error) {
@@ -172,6 +187,13 @@ export class ThreadEngine implements IoEngine {
       if (this.operations.anyWaiting) this.submit();
     });
   }
+}
+
+/** As libuv reads it: threads that all of the process's file operations share. */
+function threadsOfLibuv(): number {
+  const asked = Number.parseInt(process.env.UV_THREADPOOL_SIZE ?? '', 10);
+  if (!Number.isInteger(asked)) return LIBUV_THREADS_DEFAULT;
+  return Math.min(Math.max(asked, 1), THREAD_OPERATIONS_MAX);
 }
 
 function resultOf(error: NodeJS.ErrnoException): number {

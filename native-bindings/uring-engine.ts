@@ -24,6 +24,7 @@ import { UringWatches } from './uring-watches';
 import type { Watch, WatchOptions } from './watch';
 
 const HALF = 2 ** 32;
+const ECANCELED = -125;
 const POSTED_BY_ENTER = layout.SQ_TASKRUN | layout.SQ_CQ_OVERFLOW;
 
 export class UringEngine implements IoEngine {
@@ -48,6 +49,11 @@ export class UringEngine implements IoEngine {
   private begun = 0;
   private telling = false;
   private retry: NodeJS.Timeout | undefined;
+  private mayBegin: (() => boolean) | null = null;
+  /** Since the last hand-over operations were begun, which `mayBegin` was not asked for. */
+  private isQuestionDue = false;
+  /** Slots of operations that were not begun, to be told so. */
+  private withdrawn: number[] = [];
 
   /** An engine, or why there can be none, in a few words. */
   static open(native: Addon, done: IoDone, batchEnd: IoBatchEnd): UringEngine | string {
@@ -171,9 +177,14 @@ export class UringEngine implements IoEngine {
     if (untaken > 0) {
       // The call that waits hands them over as well, and comes before libuv's loop sleeps.
       const isNextTurnSoon = this.linger?.isActive === true && untaken < LINGER_SUBMIT_AT_ONCE;
-      if (!isNextTurnSoon) this.handOver();
+      if (!isNextTurnSoon || this.mayBegin !== null) this.handOver();
     }
     this.updateKeepAlive();
+  }
+
+  guard(mayBegin: () => boolean): void {
+    assert(this.operations.used === 0, 'an engine is guarded before its first operation');
+    this.mayBegin = mayBegin;
   }
 
   poll(): number {
@@ -197,6 +208,7 @@ export class UringEngine implements IoEngine {
     assert(this.watches.active === 0, 'an engine is closed when nothing is watched');
     clearTimeout(this.retry);
     this.linger?.close();
+    this.submission.forget();
     this.native.watchStop(this.eventfdWatch);
     this.ring.close();
     closeSync(this.eventfd);
@@ -278,9 +290,21 @@ export class UringEngine implements IoEngine {
   }
 
   private handOver(): void {
+    const { mayBegin } = this;
     do {
       this.fill();
-      if (!this.submission.handOver()) return this.offerAgainSoon();
+      if (mayBegin !== null && this.isQuestionDue) {
+        this.isQuestionDue = false;
+        if (!mayBegin()) {
+          this.withdraw();
+          setImmediate(this.tellWithdrawn);
+        }
+      }
+      if (!this.submission.handOver()) {
+        // Told when they would be offered again: at once they would only come again.
+        if (mayBegin !== null) this.withdraw();
+        return this.offerAgainSoon();
+      }
     } while (this.operations.anyWaiting && this.begun < this.ring.completions);
   }
 
@@ -290,8 +314,31 @@ export class UringEngine implements IoEngine {
       this.retry = undefined;
       this.watches.offerAgain();
       this.handOver();
+      this.tellWithdrawn();
     }, URING_RETRY_MS);
   }
+
+  /** Takes back the operations that the kernel has not taken; `tellWithdrawn` is to follow. */
+  private withdraw(): void {
+    this.submission.withdrawOperations((slot) => {
+      this.begun--;
+      this.withdrawn.push(slot);
+    });
+  }
+
+  private readonly tellWithdrawn = (): void => {
+    if (this.withdrawn.length === 0) return;
+    const withdrawn = this.withdrawn;
+    this.withdrawn = [];
+    this.telling = true;
+    try {
+      for (const slot of withdrawn) this.done(this.operations.end(slot), ECANCELED);
+    } finally {
+      this.telling = false;
+    }
+    this.batchEnd();
+    this.goOn();
+  };
 
   /**
    * Given up only when lingering ends: with one request at a time each would take it and give it up
@@ -326,6 +373,7 @@ export class UringEngine implements IoEngine {
   /** Begins an operation's entry, but for what its kind says. */
   private beginEntry(slot: number): number {
     this.begun++;
+    this.isQuestionDue = true;
     const { fds, positions } = this.operations;
     const { sqes } = this.submission;
     const position = positions[slot];

@@ -80,6 +80,7 @@ export const PROBE_OP_FLAGS = 2;
 export const PROBE_OP_SUPPORTED = 1 << 0;
 
 /** Operations. */
+export const OP_NOP = 0;
 export const OP_READV = 1;
 export const OP_WRITEV = 2;
 export const OP_FSYNC = 3;

@@ -66,6 +66,28 @@ export class UringSubmission {
     this.sqes[entry + layout.SQE_ADDRESS] = userData;
   }
 
+  /**
+   * Makes every operation that the kernel has not taken an entry that does nothing, and calls back
+   * with its slot; polls stay.
+   */
+  withdrawOperations(withdrawn: (slot: number) => void): void {
+    const { sqes } = this;
+    for (let back = this.control[TO_SUBMIT]; back > 0; back--) {
+      const entry = ((this.tail - back) & this.ring.submissionMask) * layout.SQE_WORDS;
+      const slot = sqes[entry + layout.SQE_USER_DATA] | 0;
+      if (slot < 0) continue;
+      sqes.fill(0, entry, entry + layout.SQE_WORDS);
+      sqes[entry + layout.SQE_OPCODE] = layout.OP_NOP;
+      sqes[entry + layout.SQE_USER_DATA] = NOBODY;
+      withdrawn(slot);
+    }
+  }
+
+  /** The ring is being closed, and what the kernel has not taken with it: entries for nobody. */
+  forget(): void {
+    this.control[TO_SUBMIT] = 0;
+  }
+
   /** Lets the kernel see what was begun, when it is next entered. */
   publish(): void {
     Atomics.store(this.ring.words, this.ring.submissionTailWord, this.tail);

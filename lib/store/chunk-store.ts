@@ -41,11 +41,13 @@ export interface ChunkStore {
   kick(): void;
 
   /**
-   * From now on the fence is asked before anything goes on by itself that was handed over earlier: a
-   * retry, the rest of a short transfer, what waited for its turn. What waits goes on at the next
-   * `kick`. Called before the first transfer; missing where a store does nothing of the kind.
+   * From now on the store itself asks the fence, right before anything goes to whoever carries it
+   * out: once for all of a `kick`, and again for what begins by itself, as a retry does, the rest of a
+   * short transfer, and what waited for its turn. While the fence waits so does all of that, until a
+   * `kick` after it has opened; when it is lost all of it ends with EIO. Called before the first
+   * transfer; missing where somebody else has to ask (FencedStore).
    */
-  fenceRetries?(fence: Fence): void;
+  fenceBy?(fence: Fence): void;
 
   /**
    * Calls back when everything that was done before this call survives a power cut. May be called

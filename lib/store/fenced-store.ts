@@ -15,9 +15,11 @@ interface Control {
 }
 
 /**
- * The fence is asked once a batch, in `kick`, right before the batch is handed over. While it waits
- * so does everything, in its order; when the volume is lost everything ends with EIO. What the inner
- * store had taken by then ends as it ends, and is told: whoever acknowledges asks the fence again.
+ * The fence is asked once a batch, in `kick`, right before the batch is handed over: here, or by the
+ * inner store where it can (`fenceBy`), which is closer to the kernel, and then nothing is queued
+ * here. While it waits so does everything, in its order; when the volume is lost everything ends with
+ * EIO. What the inner store had taken by then ends as it ends, and is told: whoever acknowledges asks
+ * the fence again.
  */
 export class FencedStore implements ChunkStore {
   readonly kind: string;
@@ -25,6 +27,8 @@ export class FencedStore implements ChunkStore {
   readonly engine?: StoreEngine;
   onBatchEnd: () => void = () => {};
 
+  /** The inner store asks the fence. */
+  private readonly isFencedWithin: boolean;
   private readonly queued = new IoQueue();
   private controls: Control[] = [];
   private readonly whenDecided = new Set<() => void>();
@@ -38,12 +42,14 @@ export class FencedStore implements ChunkStore {
     this.chunkBytes = inner.chunkBytes;
     if (inner.engine !== undefined) this.engine = inner.engine;
     inner.onBatchEnd = () => this.onBatchEnd();
-    inner.fenceRetries?.(fence);
+    this.isFencedWithin = inner.fenceBy !== undefined;
+    inner.fenceBy?.(fence);
     this.endListening = fence.onChange(() => this.changed());
   }
 
   submit(io: ChunkIo): void {
-    this.queued.push(io);
+    if (this.isFencedWithin) this.inner.submit(io);
+    else this.queued.push(io);
   }
 
   kick(): void {
@@ -98,6 +104,7 @@ export class FencedStore implements ChunkStore {
   }
 
   private control(start: () => void, done: ErrnoCallback): void {
+    if (this.isFencedWithin) return start();
     const state = this.fence.state();
     if (state === FENCE_OPEN) return start();
     this.controls.push({ start, done });

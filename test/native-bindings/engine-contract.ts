@@ -11,6 +11,7 @@ import { temporaryDirectory } from './temporary-directory';
 
 const EBADF = -9;
 const EINVAL = -22;
+const ECANCELED = -125;
 const PAGE = 4096;
 const TEBIBYTE = 2 ** 40;
 
@@ -290,6 +291,62 @@ export function describeEngine(kind: 'io_uring' | 'threads'): void {
     expect(() => engine.read(0, memory, 0, 4, 2 ** 53, 1)).toThrow('position');
     expect(() => engine.read(0, memory, 0, 4, 0, 2 ** 31)).toThrow('token');
     expect(engine.inFlight).toBe(0);
+  });
+
+  describe('that is guarded', () => {
+    test('asks right before the kernel gets anything, once for all of it', async () => {
+      const fd = file('asked');
+      let asked = 0;
+      engine.guard(() => ++asked > 0);
+      const memory = heap(Buffer.from('12345678'));
+      engine.write(fd, memory, 0, 4, 0, 1);
+      expect(asked).toBe(0);
+      await finish();
+      expect(asked).toBe(1);
+      expect(results).toEqual(new Map([[1, 4]]));
+    });
+
+    test('gives back what it may not begin, later and unbegun, and begins what comes when it may', async () => {
+      const fd = file('refused');
+      fs.writeSync(fd, 'before');
+      let isOpen = true;
+      engine.guard(() => isOpen);
+      const memory = heap(Buffer.from('after!'));
+      engine.write(fd, memory, 0, 6, 0, 1);
+      engine.datasync(fd, 2);
+      engine.punch(fd, 0, 6, 3);
+      isOpen = false;
+      engine.submit();
+      expect(results.size).toBe(0);
+      await finish();
+      expect([...results]).toEqual([1, 2, 3].map((token) => [token, ECANCELED]));
+      expect(fs.readFileSync(join(directory, 'refused'), 'utf8')).toBe('before');
+      isOpen = true;
+      engine.write(fd, memory, 0, 6, 0, 4);
+      await finish();
+      expect(results.get(4)).toBe(6);
+      expect(fs.readFileSync(join(directory, 'refused'), 'utf8')).toBe('after!');
+    });
+
+    test('is asked again for what waited in it', async () => {
+      const fd = file('waiting');
+      const count = 2 * engine.begunMax;
+      const memory = heap(Buffer.alloc(1));
+      let isOpen = true;
+      engine.guard(() => isOpen);
+      for (let token = 0; token < count; token++) engine.write(fd, memory, 0, 1, token, token);
+      onDone = () => (isOpen = false);
+      await finish();
+      const given = [...results.values()].filter((result) => result === ECANCELED).length;
+      expect(given).toBe(count - engine.begunMax);
+      expect(fs.fstatSync(fd).size).toBe(engine.begunMax);
+    });
+
+    test('only before its first operation', async () => {
+      engine.datasync(file('late'), 1);
+      expect(() => engine.guard(() => true)).toThrow('before its first operation');
+      await finish();
+    });
   });
 
   test('an engine with something in flight cannot be closed', async () => {

@@ -7,7 +7,7 @@ import { readNow, writeNow } from '../../native-bindings/doorbell-io';
 import { URING_SUBMISSIONS } from '../../native-bindings/limits';
 import * as posix from '../../native-bindings/posix';
 import { watchReadable, type Watch } from '../../native-bindings/readiness';
-import { BACKEND_ARMED, ENTERED } from '../../native-bindings/uring-control';
+import { BACKEND_ARMED, ENTERED, TO_SUBMIT } from '../../native-bindings/uring-control';
 import { describeReadiness } from './readiness-contract';
 import { FOR_EVER_US, LingeringEngine } from './lingering-engine';
 import { requireAddon } from './require-addon';
@@ -393,6 +393,30 @@ test('a kernel that is short of memory ends it, and what it did not take is offe
   turns.onEntered();
   expect(turns.stops).toBe(1);
   await until(() => made.results.get(77) === 0);
+});
+
+test.each([
+  ['waits for the call that sleeps', false, 1],
+  ['of a guarded engine is handed over at once', true, 0],
+])('what is begun while lingering %s', async (_, isGuarded, left) => {
+  const turns = new TurnsByHand();
+  const made = lingering(FOR_EVER_US, turns.overrides);
+  if (isGuarded) made.engine.guard(() => true);
+  const bell = new Doorbell(`hand-over ${left}`, made);
+  await bell.ring();
+  // The poll that ends a sleep is handed over with the first call.
+  turns.onEntered();
+  made.engine.poll();
+  const fd = fs.openSync(join(directory, 'file'), 'w+');
+  cleanUps.push(() => fs.closeSync(fd));
+  made.engine.read(fd, { bytes: Buffer.alloc(8), address: 0 }, 0, 8, 0, 7);
+  made.engine.submit();
+  expect(turns.control[TO_SUBMIT]).toBe(left);
+  made.engine.poll();
+  await until(() => {
+    made.engine.poll();
+    return made.results.has(7);
+  });
 });
 
 test('no ring is lost at the moments of entering and leaving', async () => {

@@ -10,6 +10,7 @@ import { temporaryDirectory } from './temporary-directory';
 const EINTR = -4;
 const EAGAIN = -11;
 const EBUSY = -16;
+const ECANCELED = -125;
 const COUNT = 700;
 
 const directory = temporaryDirectory();
@@ -65,4 +66,41 @@ testUring('a kernel that takes a few at a time is given the rest', async () => {
   });
   expect(told).toEqual(everyToken);
   expect(most).toBeGreaterThan(37);
+});
+
+testUring('what the kernel does not take of a guarded engine is given back, not kept', async () => {
+  const fd = fs.openSync(join(directory, 'given back'), 'w+');
+  const memory = { bytes: Buffer.from('12345678'), address: 0 };
+  let taken = 0;
+  const results = new Map<number, number>();
+  await new Promise<void>((resolve) => {
+    const engine = UringEngine.open(
+      {
+        ...addon,
+        ringEnter: (ring, toSubmit, minComplete, flags) => {
+          // One entry, and then no more memory, until all were told.
+          const canTake = results.size === 3 ? toSubmit : Math.min(toSubmit, 1 - taken);
+          if (toSubmit > 0 && canTake === 0) return EAGAIN;
+          taken += canTake;
+          return addon.ringEnter(ring, canTake, minComplete, flags);
+        },
+      },
+      (token, result) => results.set(token, result),
+      () => {
+        if (engine.inFlight === 0) resolve(engine.close());
+      },
+    ) as UringEngine;
+    engine.guard(() => true);
+    for (let token = 0; token < 3; token++) engine.write(fd, memory, token, 1, token, token);
+    engine.submit();
+  });
+  expect(results).toEqual(
+    new Map([
+      [0, 1],
+      [1, ECANCELED],
+      [2, ECANCELED],
+    ]),
+  );
+  expect(fs.readFileSync(fd, 'latin1')).toBe('1');
+  fs.closeSync(fd);
 });

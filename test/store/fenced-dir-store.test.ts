@@ -1,5 +1,6 @@
 /** What a directory store does by itself, later, passes the fence too: retries, rests, zero writes. */
-import { THREAD_OPERATIONS_MAX } from '../../native-bindings/limits';
+import { LIBUV_THREADS_DEFAULT } from '../../native-bindings/limits';
+import type { IoEngineKind } from '../../native-bindings/io-engine';
 import { CHUNK_READ, CHUNK_WRITE } from '../../lib/store/chunk-io';
 import { DirStore } from '../../lib/store/dir/dir-store';
 import { FencedStore } from '../../lib/store/fenced-store';
@@ -26,9 +27,9 @@ interface Opened {
   readonly driver: StoreDriver;
 }
 
-function open(direct = false): Opened {
+function open(direct = false, kind: IoEngineKind = 'threads'): Opened {
   const fence = new FakeFence();
-  const tap = new Tap();
+  const tap = new Tap(kind);
   const directory = newDirectory();
   const options = { directory, chunkBytes: CHUNK_BYTES, direct, readOnly: false };
   const inner = new DirStore({ ...options, openEngine: tap.open });
@@ -83,6 +84,79 @@ describe.each(INTERRUPTED)('after %s', (_, interrupt, before) => {
   });
 });
 
+/** The fence closes when all is queued, and only the kernel's call is still to come. */
+describe.each(['io_uring', 'threads'] as const)('closed right before the kernel, %s', (kind) => {
+  function closeWhenAsked(fence: FakeFence): void {
+    fence.onAsked = () => {
+      fence.onAsked = () => {};
+      fence.close();
+    };
+  }
+
+  test('it is asked once for all that goes to the kernel together', async () => {
+    const { fence, driver } = await written();
+    const memory = heapArea(512);
+    const before = fence.asked;
+    const all = [0, 1, 2, 3].map((offset) =>
+      driver.submit(CHUNK_WRITE, { chunk: 0, offset: 4096 * offset }, memory, 0, 512),
+    );
+    expect(fence.asked).toBe(before);
+    driver.store.kick();
+    expect(fence.asked).toBe(before + 1);
+    expect(await Promise.all(all)).toEqual([0, 0, 0, 0]);
+  });
+
+  async function written(): Promise<Opened> {
+    const disk = open(false, kind);
+    expect(await disk.driver.write({ chunk: 0 }, pattern(4096, 1))).toBe(0);
+    expect(await disk.driver.write({ chunk: 1 }, pattern(4096, 1))).toBe(0);
+    return disk;
+  }
+
+  test('nothing begins; a write, a sync and a punch go on when it opens', async () => {
+    for (const what of ['write', 'sync', 'punch'] as const) {
+      const { fence, driver } = await written();
+      closeWhenAsked(fence);
+      const errnos: number[] = [];
+      const asked = {
+        write: () => driver.write({ chunk: 0 }, pattern(4096, 2)),
+        sync: () => driver.sync(),
+        punch: () => driver.punch({ chunk: 0 }, CHUNK_BYTES),
+      };
+      const ended = asked[what]().then((errno) => errnos.push(errno));
+      await retries();
+      expect(errnos).toEqual([]);
+      fence.open();
+      await ended;
+      expect(errnos).toEqual([0]);
+      const expected = { write: pattern(4096, 2), sync: pattern(4096, 1), punch: zeros(4096) };
+      expectBytes(await driver.read({ chunk: 0 }, 4096), expected[what]);
+    }
+  });
+
+  test('nothing begins, and all fails when the volume is lost', async () => {
+    const { fence, driver } = await written();
+    closeWhenAsked(fence);
+    const write = driver.write({ chunk: 0 }, pattern(4096, 2));
+    await retries();
+    const sync = driver.sync();
+    const punch = driver.punch({ chunk: 1 }, CHUNK_BYTES);
+    fence.lose();
+    expect(await Promise.all([write, sync, punch])).toEqual([EIO, EIO, EIO]);
+  });
+
+  test('a sync that was given back has failed nothing for later ones', async () => {
+    const { fence, driver } = await written();
+    closeWhenAsked(fence);
+    const sync = driver.sync();
+    await retries();
+    fence.open();
+    expect(await sync).toBe(0);
+    expect(await driver.write({ chunk: 0 }, pattern(4096, 3))).toBe(0);
+    expect(await driver.sync()).toBe(0);
+  });
+});
+
 test('what direct I/O refuses is not tried buffered behind a closed fence', async () => {
   const { fence, tap, driver } = open(true);
   await driver.write({ chunk: 0 }, pattern(4096, 1));
@@ -124,7 +198,7 @@ test('zeros that stand for a hole fail when the volume is lost', async () => {
 });
 
 describe('more writes than the engine begins at once', () => {
-  const count = 3 * THREAD_OPERATIONS_MAX;
+  const count = 3 * LIBUV_THREADS_DEFAULT;
 
   function writeMany({ driver, fence }: Opened): Promise<number>[] {
     const memory = heapArea(512);
@@ -142,7 +216,7 @@ describe('more writes than the engine begins at once', () => {
     const all = writeMany(disk);
     await retries();
     expect(count).toBeLessThan(TRANSFERS_IN_FLIGHT_MAX);
-    expect(disk.tap.count('write')).toBe(THREAD_OPERATIONS_MAX);
+    expect(disk.tap.count('write')).toBe(LIBUV_THREADS_DEFAULT);
     disk.fence.open();
     expect(new Set(await Promise.all(all))).toEqual(new Set([0]));
   });
@@ -154,8 +228,8 @@ describe('more writes than the engine begins at once', () => {
     const sync = disk.driver.sync();
     disk.fence.lose();
     const errnos = await Promise.all(all);
-    expect(errnos.filter((errno) => errno === 0).length).toBe(THREAD_OPERATIONS_MAX);
-    expect(errnos.filter((errno) => errno === EIO).length).toBe(count - THREAD_OPERATIONS_MAX);
+    expect(errnos.filter((errno) => errno === 0).length).toBe(LIBUV_THREADS_DEFAULT);
+    expect(errnos.filter((errno) => errno === EIO).length).toBe(count - LIBUV_THREADS_DEFAULT);
     expect(await sync).toBe(EIO);
   });
 });

@@ -97,7 +97,10 @@ export class Tap {
       get inFlight() {
         return inner.inFlight;
       },
-      begunMax: inner.begunMax,
+      get begunMax() {
+        return inner.begunMax;
+      },
+      guard: (mayBegin) => inner.guard(mayBegin),
       read: transfer('read'),
       write: transfer('write'),
       piecesMax: inner.piecesMax,

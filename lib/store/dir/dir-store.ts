@@ -79,8 +79,8 @@ export class DirStore implements ChunkStore {
     }
   }
 
-  fenceRetries(fence: Fence): void {
-    this.transfers.fenceRetries(fence);
+  fenceBy(fence: Fence): void {
+    this.transfers.fenceBy(fence);
   }
 
   sync(done: ErrnoCallback): void {

@@ -14,6 +14,8 @@ export class Transfer {
   /** The first transfer. */
   io: ChunkIo | null = null;
   callback: ErrnoCallback | null = null;
+  /** Begins the sync or punch. */
+  start: ((token: number) => void) | null = null;
   file: ExtentFile | null = null;
   /** Of the current attempt: a direct transfer that is refused is tried once more, buffered. */
   isDirect = false;
@@ -68,5 +70,6 @@ export class Transfer {
     this.last = null;
     this.file = null;
     this.callback = null;
+    this.start = null;
   }
 }

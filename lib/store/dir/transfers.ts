@@ -17,7 +17,7 @@ import type { MemoryArea } from '../memory-area';
 import type { ExtentFile, ExtentFiles } from './extent-files';
 import { Transfer } from './transfer';
 
-const { EIO, EINVAL, EAGAIN, EINTR, EROFS } = osConstants.errno;
+const { EIO, EINVAL, EAGAIN, EINTR, ECANCELED, EROFS } = osConstants.errno;
 
 /** A sync or punch that waits for a token. */
 interface Control {
@@ -70,10 +70,11 @@ export class Transfers {
     return !this.ended.isEmpty;
   }
 
-  /** As ChunkStore.fenceRetries. */
-  fenceRetries(fence: Fence): void {
+  /** As ChunkStore.fenceBy: the engine asks, and gives back what it may not begin. */
+  fenceBy(fence: Fence): void {
     assert(this.isIdle, 'a store is fenced before its first transfer');
     this.fence = fence;
+    this.engine.guard(() => fence.state() === FENCE_OPEN);
     // What waits in the engine would be begun without asking.
     this.tokensMax = Math.min(this.tokensMax, this.engine.begunMax);
     this.freeTokens.splice(0, this.freeTokens.length - this.tokensMax);
@@ -135,6 +136,7 @@ export class Transfers {
     const transfer = this.transfers[token];
     const { io, file } = transfer;
     assert(file !== null, 'a completion belongs to a transfer');
+    if (result === -ECANCELED && this.fence !== null) return this.givenBack(transfer, file);
     if (io === null) return this.controlCompleted(transfer, file, result);
     if (result === -EAGAIN || result === -EINTR) {
       if (transfer.interruptions++ < INTERRUPTIONS_MAX) {
@@ -182,12 +184,29 @@ export class Transfers {
   private goOn(transfer: Transfer, io: ChunkIo, file: ExtentFile): void {
     const state = this.fenceState();
     if (state === FENCE_OPEN) return this.attempt(transfer, io, file);
+    this.beginAnew(transfer, io, file);
+    this.hold(state);
+  }
+
+  /** The guarded engine did not begin it: the fence has closed, or the kernel is short of memory. */
+  private givenBack(transfer: Transfer, file: ExtentFile): void {
+    const { io, start, callback } = transfer;
+    if (io !== null) {
+      this.beginAnew(transfer, io, file);
+    } else {
+      assert(start !== null && callback !== null, 'a control operation can be begun anew');
+      this.clear(transfer);
+      this.waitingControls.push({ file, start, done: callback });
+    }
+    this.hold(this.fenceState());
+  }
+
+  private beginAnew(transfer: Transfer, io: ChunkIo, file: ExtentFile): void {
     // Part of it may be there.
     if (io.operation === CHUNK_WRITE) this.noteWritten(file, transfer);
     file.inFlight--;
     this.clear(transfer);
     this.eachOf(io, (each) => this.waiting.push(each));
-    this.hold(state);
   }
 
   /** What waits does so until the next `kick`; that of a volume that is lost already has its end. */
@@ -404,6 +423,7 @@ export class Transfers {
     const transfer = this.transfers[token];
     transfer.file = file;
     transfer.callback = done;
+    transfer.start = start;
     start(token);
   }
 
