@@ -145,9 +145,9 @@ export class RingServer implements RequestSource {
   requestDone(request: VbdRequest): void {
     assert(this.inFlight > 0, 'a request that ends was in flight');
     this.inFlight--;
-    const { idLow, idHigh, wireOperation, status } = request;
+    const { idLow, idHigh, wireOperation, status, journalEntry } = request;
     this.blockDevice.release(request);
-    this.respond(idLow, idHigh, wireOperation, status);
+    this.respond(idLow, idHigh, wireOperation, status, journalEntry);
   }
 
   batchDone(): void {
@@ -236,7 +236,7 @@ export class RingServer implements RequestSource {
     } else {
       this.counters.refused++;
       this.blockDevice.release(request);
-      this.respond(wire.idLow, wire.idHigh, wire.responseOperation, status);
+      this.respond(wire.idLow, wire.idHigh, wire.responseOperation, status, wire.journalEntry);
     }
   }
 
@@ -285,17 +285,24 @@ export class RingServer implements RequestSource {
     request.idLow = wire.idLow;
     request.idHigh = wire.idHigh;
     request.wireOperation = wire.responseOperation;
+    request.journalEntry = wire.journalEntry;
     request.ringIndex = this.ringIndex;
     return BLKIF_RSP_OKAY;
   }
 
-  private respond(idLow: number, idHigh: number, wireOperation: number, status: number): void {
+  private respond(
+    idLow: number,
+    idHigh: number,
+    wireOperation: number,
+    status: number,
+    journalEntry: number,
+  ): void {
     if (this.closed || this.stopped !== null) return;
     if (this.device.idSlots > 0) {
       assert(this.idInFlight[idLow] === 1, 'only an id in flight is answered');
       this.idInFlight[idLow] = 0;
     }
-    this.device.ring.respond(idLow, idHigh, wireOperation, status);
+    this.device.ring.respond(idLow, idHigh, wireOperation, status, journalEntry);
     this.counters.responses++;
     this.responsesWaiting = true;
   }

@@ -9,9 +9,11 @@ export interface BackRingOptions {
   /**
    * The index to go on from; without it the ring's own rsp_prod, as found. A front end that
    * had requests in flight when a back end died must start a fresh ring and send them again:
-   * the slots of unanswered requests may hold answers to others.
+   * the slots of unanswered requests may hold answers to others. JournaledBackRing knows them.
    */
   readonly startIndex?: number;
+  /** req_cons to go on from, where requests taken before are still to be answered. */
+  readonly requestConsumer?: number;
   /** blktap1 and blktap2: the kernel ignores both event indices, so all that was pushed is told. */
   readonly notifyAlways?: boolean;
 }
@@ -25,16 +27,16 @@ export class BackRing {
   /** Null while the ring is sound. Look at it when `next` or `finalCheck` said false. */
   stopped: RingStopped | null = null;
 
-  private readonly shared: SharedRing;
+  protected readonly shared: SharedRing;
   private readonly notifyAlways: boolean;
   /** req_cons: the next request to take. */
-  private requestConsumer: number;
+  protected requestConsumer: number;
   /** req_prod as last read: requests before it are there to take. */
-  private requestProducer: number;
+  protected requestProducer: number;
   /** rsp_prod_pvt: the next response to write. */
-  private responseProducer: number;
+  protected responseProducer: number;
   /** rsp_prod as we last stored it; the shared copy is never trusted after the start. */
-  private responsePublished: number;
+  protected responsePublished: number;
 
   /**
    * `bytes`: exactly the ring's pages (1, 2, 4, 8 or 16 of 4096 bytes), 4-byte aligned.
@@ -45,8 +47,8 @@ export class BackRing {
     this.entries = this.shared.entries;
     this.notifyAlways = options.notifyAlways ?? false;
     const start = (options.startIndex ?? Atomics.load(this.shared.header, RSP_PROD)) | 0;
-    this.requestConsumer = start;
-    this.requestProducer = start;
+    this.requestConsumer = (options.requestConsumer ?? start) | 0;
+    this.requestProducer = this.requestConsumer;
     this.responseProducer = start;
     this.responsePublished = start;
   }
@@ -73,8 +75,17 @@ export class BackRing {
     return true;
   }
 
-  /** Writes a response, unpublished until `push`. `wireOperation`: the request's responseOperation. */
-  respond(idLow: number, idHigh: number, wireOperation: number, status: number): void {
+  /**
+   * Writes a response, unpublished until `push`. `wireOperation`: the request's responseOperation;
+   * `journalEntry`: the request's, for a ring that has a journal.
+   */
+  respond(
+    idLow: number,
+    idHigh: number,
+    wireOperation: number,
+    status: number,
+    _journalEntry = 0,
+  ): void {
     assert(
       this.responseProducer !== this.requestConsumer,
       'a response answers a request in flight',
@@ -125,15 +136,16 @@ export class BackRing {
 
   private lookForRequests(): void {
     const producer = Atomics.load(this.shared.header, REQ_PROD);
-    const outstanding = (producer - this.responseProducer) >>> 0;
+    // Against what was published: a front end that knows of no answer has no slot for more.
+    const outstanding = (producer - this.responsePublished) >>> 0;
     if (outstanding > this.entries) {
       this.stop(
         'RING_PRODUCER_OVERFLOW',
         `producer overflow: req_prod ${producer >>> 0} is ${outstanding} requests ahead of ` +
-          `rsp_prod ${this.responseProducer >>> 0} on a ring of ${this.entries}; ` +
+          `rsp_prod ${this.responsePublished >>> 0} on a ring of ${this.entries}; ` +
           'the ring is stopped until the front end reconnects',
       );
-    } else if (outstanding < this.inFlight) {
+    } else if (outstanding < (this.requestConsumer - this.responsePublished) >>> 0) {
       this.stop(
         'RING_PRODUCER_REWOUND',
         `producer rewound: req_prod went back to ${producer >>> 0} when ` +

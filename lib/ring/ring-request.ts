@@ -26,6 +26,8 @@ export class RingRequest {
   handle = 0;
   idLow = 0;
   idHigh = 0;
+  /** Of a ring that has a journal: the entry that keeps this request until it is answered. */
+  journalEntry = 0;
   /** First sector (512 bytes); the largest safe integer where `sectorOverflow`. */
   sector = 0;
   /** A discard's sectors; the largest safe integer where `sectorOverflow`. */

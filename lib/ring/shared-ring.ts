@@ -66,13 +66,28 @@ export class SharedRing {
 
   /** Copies the request of a free-running index to `scratch`: each word is read once, or never. */
   copyRequestOut(index: number): void {
-    const { slotWords, scratchWords } = this;
+    this.copyRequestTo(index, this.scratchWords, 0);
+  }
+
+  /** The same, to the words from `at` on. */
+  copyRequestTo(index: number, words: Int32Array, at: number): void {
+    const { slotWords } = this;
     const from = (index & this.indexMask) * this.entryWords;
     const first = slotWords[from];
-    scratchWords[0] = first;
+    words[at] = first;
     // How long it is comes from the copy of its first word, so a rewrite cannot tear it apart.
-    const words = this.abi.requestBytes(first) / WORD_BYTES;
-    for (let word = 1; word < words; word++) scratchWords[word] = slotWords[from + word];
+    const count = this.abi.requestBytes(first) / WORD_BYTES;
+    for (let word = 1; word < count; word++) words[at + word] = slotWords[from + word];
+  }
+
+  /** Whether the slot of a free-running index still holds the request that was copied from it. */
+  holdsRequest(index: number, words: Int32Array, at: number): boolean {
+    const from = (index & this.indexMask) * this.entryWords;
+    const count = this.abi.requestBytes(words[at]) / WORD_BYTES;
+    for (let word = 0; word < count; word++) {
+      if (words[at + word] !== this.slotWords[from + word]) return false;
+    }
+    return true;
   }
 
   /** The same for a response. */

@@ -58,6 +58,7 @@ export class VbdRequest {
   idLow = 0;
   idHigh = 0;
   wireOperation = 0;
+  journalEntry = 0;
   ringIndex = 0;
 
   /** The VBD's own. */
