@@ -105,6 +105,13 @@ export interface IoEngine {
   unregisterMemory(memory: EngineMemory): void;
 
   /**
+   * Lets the kernel keep a file at hand, which spares a look-up for each operation; where it may not,
+   * nothing changes. `unregisterFile` comes before the descriptor is closed.
+   */
+  registerFile(fd: number): void;
+  unregisterFile(fd: number): void;
+
+  /**
    * As readiness.ts's `watchReadable`, told among the ends of operations where that is cheaper: for
    * the doorbell of whoever asks for the transfers. Not for blktap devices, whose poll is a step of
    * their protocol.

@@ -15,6 +15,13 @@ export const URING_REGISTERED_AREAS_MAX = 64;
 /** Bytes of one registered area: the kernel's own limit. Larger ones are used unregistered. */
 export const URING_REGISTERED_AREA_BYTES_MAX = 2 ** 30;
 
+/**
+ * Files that can be registered with an io_uring: those whose descriptors are below this. Others are
+ * used by their descriptors. The kernel refuses a
+ * table above the limit of open files (usually 1024).
+ */
+export const URING_REGISTERED_FILES_MAX = 512;
+
 /** Operations an engine holds, queued or with the kernel. One more is a programming error. */
 export const IO_OPERATIONS_MAX = 65_536;
 

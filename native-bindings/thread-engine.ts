@@ -89,12 +89,20 @@ export class ThreadEngine implements IoEngine {
     this.operations.wait(this.operations.add(PUNCH, fd, position, length, token));
   }
 
-  /** Threads gain nothing from it. */
+  /** Threads gain nothing from it, nor from the three that follow. */
   registerMemory(): void {
     return;
   }
 
   unregisterMemory(): void {
+    return;
+  }
+
+  registerFile(): void {
+    return;
+  }
+
+  unregisterFile(): void {
     return;
   }
 

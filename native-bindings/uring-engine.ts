@@ -14,6 +14,7 @@ import { DATASYNC, OperationTable, PUNCH, READ, WRITE } from './operation-table'
 import { FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE } from './posix';
 import { watchReadable } from './readiness';
 import { SystemCallError } from './system-call-error';
+import { UringFiles } from './uring-files';
 import * as layout from './uring-layout';
 import { askedLingerUs, UringLinger } from './uring-linger';
 import { UNREGISTERED, UringMemory } from './uring-memory';
@@ -35,6 +36,7 @@ export class UringEngine implements IoEngine {
 
   private readonly operations = new OperationTable();
   private readonly registered: UringMemory;
+  private readonly files: UringFiles;
   private readonly vectors: UringVectors;
   private readonly submission: UringSubmission;
   private readonly watches: UringWatches;
@@ -71,6 +73,7 @@ export class UringEngine implements IoEngine {
     private readonly batchEnd: IoBatchEnd,
   ) {
     this.registered = new UringMemory(native, ring.fd);
+    this.files = new UringFiles(native, ring.fd);
     this.vectors = new UringVectors(native);
     this.submission = new UringSubmission(ring);
     this.eventfd = native.eventfd();
@@ -164,6 +167,14 @@ export class UringEngine implements IoEngine {
 
   unregisterMemory(memory: EngineMemory): void {
     this.registered.unregister(memory);
+  }
+
+  registerFile(fd: number): void {
+    this.files.register(fd);
+  }
+
+  unregisterFile(fd: number): void {
+    this.files.unregister(fd);
   }
 
   watchReadable(fd: number, onReadable: () => void, options: WatchOptions = {}): Watch {
@@ -370,14 +381,15 @@ export class UringEngine implements IoEngine {
     else this.writeEntry(slot);
   }
 
-  /** Begins an operation's entry, but for what its kind says. */
+  /** Begins an operation's entry, but for what its kind says; that is to be or'ed to the first word. */
   private beginEntry(slot: number): number {
     this.begun++;
     this.isQuestionDue = true;
     const { fds, positions } = this.operations;
     const { sqes } = this.submission;
+    const fd = fds[slot];
     const position = positions[slot];
-    const entry = this.submission.begin(layout.OP_READ, fds[slot], slot);
+    const entry = this.submission.begin(this.files.flagOf(fd), fd, slot);
     sqes[entry + layout.SQE_OFFSET] = position;
     sqes[entry + layout.SQE_OFFSET + 1] = position / HALF;
     return entry;
@@ -396,12 +408,12 @@ export class UringEngine implements IoEngine {
         this.writeTransfer(entry, slot, layout.OP_WRITE, layout.OP_WRITE_FIXED);
         break;
       case DATASYNC:
-        sqes[entry + layout.SQE_OPCODE] = layout.OP_FSYNC;
+        sqes[entry + layout.SQE_OPCODE] |= layout.OP_FSYNC;
         sqes[entry + layout.SQE_FLAGS] = layout.FSYNC_DATASYNC;
         break;
       default:
         // IORING_OP_FALLOCATE has its length in the address and its mode in the length.
-        sqes[entry + layout.SQE_OPCODE] = layout.OP_FALLOCATE;
+        sqes[entry + layout.SQE_OPCODE] |= layout.OP_FALLOCATE;
         submission.setAddress(entry, lengths[slot]);
         sqes[entry + layout.SQE_LENGTH] = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
     }
@@ -413,7 +425,7 @@ export class UringEngine implements IoEngine {
     const entry = this.beginEntry(slot);
     const index = this.registered.indexOf(this.operations.memories[slot]!);
     const isFixed = index !== UNREGISTERED && this.ring.hasFixedVectors;
-    submission.sqes[entry + layout.SQE_OPCODE] = isFixed ? fixed : plain;
+    submission.sqes[entry + layout.SQE_OPCODE] |= isFixed ? fixed : plain;
     if (isFixed) submission.sqes[entry + layout.SQE_BUFFER_INDEX] = index;
     submission.setAddress(entry, vectors.arrayAddress);
     submission.sqes[entry + layout.SQE_LENGTH] = vectors.count;
@@ -426,7 +438,7 @@ export class UringEngine implements IoEngine {
     const memory = memories[slot]!;
     const base = memory.address !== 0 ? memory.address : this.native.addressOf(memory.bytes);
     const index = this.registered.indexOf(memory);
-    sqes[entry + layout.SQE_OPCODE] = index === UNREGISTERED ? plain : fixed;
+    sqes[entry + layout.SQE_OPCODE] |= index === UNREGISTERED ? plain : fixed;
     if (index !== UNREGISTERED) sqes[entry + layout.SQE_BUFFER_INDEX] = index;
     this.submission.setAddress(entry, base + memoryOffsets[slot]);
     sqes[entry + layout.SQE_LENGTH] = lengths[slot];

@@ -52,7 +52,9 @@ export const SQ_TASKRUN = 1 << 2;
 export const CQ_EVENTFD_DISABLED = 1 << 0;
 
 export const REGISTER_EVENTFD = 4;
+export const REGISTER_FILES_UPDATE = 6;
 export const REGISTER_PROBE = 8;
+export const REGISTER_FILES2 = 13;
 export const REGISTER_BUFFERS2 = 15;
 export const REGISTER_BUFFERS_UPDATE = 16;
 export const REGISTER_RING_FDS = 20;
@@ -71,6 +73,10 @@ export const RING_FD_BYTES = 16;
 export const RING_FD_INDEX = 0;
 export const RING_FD_FILE = 8;
 export const RING_FD_ANY_INDEX = 0xffffffff;
+/** struct io_uring_files_update: which slot, and a pointer to the descriptors. */
+export const FILES_UPDATE_BYTES = 16;
+export const FILES_UPDATE_OFFSET = 0;
+export const FILES_UPDATE_FDS = 8;
 export const IOVEC_BYTES = 16;
 
 /** struct io_uring_probe: a header, then an entry for each operation. */
@@ -101,7 +107,10 @@ export const POLL_ADD_MULTI = 1 << 0;
 
 /** struct io_uring_sqe, in words. */
 export const SQE_WORDS = 16;
+/** The operation, and in the second byte the flags of the entry itself. */
 export const SQE_OPCODE = 0;
+/** IOSQE_FIXED_FILE, as it lies in that word: the entry's descriptor is a registered file's slot. */
+export const SQE_FIXED_FILE = 1 << 8;
 export const SQE_FD = 1;
 export const SQE_OFFSET = 2;
 export const SQE_ADDRESS = 4;

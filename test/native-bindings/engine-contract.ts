@@ -134,6 +134,25 @@ export function describeEngine(kind: 'io_uring' | 'threads'): void {
     for (const each of areas) engine.unregisterMemory(each);
   });
 
+  test('a descriptor that is used again means the new file, whether it was registered or is', async () => {
+    const area = pages(1);
+    for (const [round, isRegistered] of [true, false, true].entries()) {
+      const path = join(directory, `again-${round}`);
+      const fd = posix.open(path, posix.O_CREAT | posix.O_RDWR);
+      if (isRegistered) engine.registerFile(fd);
+      area.bytes.write(`file ${round}`);
+      engine.write(fd, area, 0, 6, 0, 3 * round);
+      await finish();
+      engine.datasync(fd, 3 * round + 1);
+      engine.punch(fd, 0, 1, 3 * round + 2);
+      await finish();
+      engine.unregisterFile(fd);
+      fs.closeSync(fd);
+      expect(fs.readFileSync(path, 'latin1')).toBe(`\0ile ${round}`);
+    }
+    expect(new Set(results.values())).toEqual(new Set([6, 0]));
+  });
+
   test('a read across the end is short, one beyond it 0', async () => {
     const fd = file('short');
     fs.writeSync(fd, 'twelve bytes');

@@ -14,7 +14,7 @@ import {
 } from '../../lib/store/limits';
 import { heapArea, type MemoryArea } from '../../lib/store/memory-area';
 import { alignedArea } from './aligned-area';
-import { fastBase, openPaths, storeDirectories } from './store-directory';
+import { fastBase, flagsOf, openPaths, storeDirectories } from './store-directory';
 import { expectBytes, pattern, StoreDriver, zeros } from './store-driver';
 import { Tap } from './tapped-engine';
 
@@ -99,6 +99,21 @@ describe('files', () => {
     expect(new Set(openPaths(directory)).size).toBe(EXTENT_FILES_OPEN_MAX);
     await driver.store.close();
     opened.pop();
+    expect(openPaths(directory)).toEqual([]);
+  });
+
+  test('are registered with the engine for as long as they are open', async () => {
+    const { driver, tap, directory } = open();
+    const flags = (): string[] => [...tap.registered].map((fd) => String(flagsOf(fd) & O_DIRECT));
+    await driver.write({ layer: 1, chunk: 0 }, pattern(1024, 1));
+    await driver.write({ layer: 2, chunk: 0 }, pattern(1024, 2));
+    expect(tap.registered.size).toBe(openPaths(directory).length);
+    expect(new Set(flags())).toEqual(new Set([String(O_DIRECT), '0']));
+    await driver.store.deleteLayer(1);
+    expect(tap.registered.size).toBe(openPaths(directory).length);
+    opened.pop();
+    await driver.store.close();
+    expect(tap.registered.size).toBe(0);
     expect(openPaths(directory)).toEqual([]);
   });
 

@@ -1,4 +1,5 @@
 /** An I/O engine under test control: sees every operation, holds some back, makes some fail. */
+import { fstatSync } from 'node:fs';
 import { openIoEngine } from '../../native-bindings/open-engine';
 import type { EngineMemory, IoEngine, IoEngineKind } from '../../native-bindings/io-engine';
 import type { OpenEngine } from '../../lib/store/dir/dir-store';
@@ -31,6 +32,8 @@ export class Tap {
   /** As an engine whose table of pieces is full. */
   refusesPieces = false;
   readonly held: (() => void)[] = [];
+  /** Descriptors registered now. */
+  readonly registered = new Set<number>();
 
   constructor(private readonly kind: IoEngineKind = 'threads') {}
 
@@ -125,6 +128,16 @@ export class Tap {
       poll: () => inner.poll(),
       registerMemory: (memory) => inner.registerMemory(memory),
       unregisterMemory: (memory) => inner.unregisterMemory(memory),
+      registerFile: (fd) => {
+        this.registered.add(fd);
+        inner.registerFile(fd);
+      },
+      unregisterFile: (fd) => {
+        // Throws where it is closed already.
+        fstatSync(fd);
+        this.registered.delete(fd);
+        inner.unregisterFile(fd);
+      },
       watchReadable: (...watched) => inner.watchReadable(...watched),
       close: () => inner.close(),
     };

@@ -57,12 +57,13 @@ export class DirStore implements ChunkStore {
 
   constructor(private readonly options: DirStoreOptions) {
     this.chunkBytes = options.chunkBytes;
-    this.files = new ExtentFiles(options.directory, options.direct, options.readOnly);
+    const { directory, direct, readOnly } = options;
     this.engine = options.openEngine(
       (token, result) => this.transfers.completed(token, result),
       () => this.batchEnded(),
     );
-    const alignmentMask = directAlignmentBytes(options.directory) - 1;
+    this.files = new ExtentFiles(directory, direct, readOnly, this.engine);
+    const alignmentMask = directAlignmentBytes(directory) - 1;
     const { engine, files, chunkBytes } = this;
     this.transfers = new Transfers(engine, files, chunkBytes, alignmentMask, () => this.kick());
   }
@@ -155,8 +156,8 @@ export class DirStore implements ChunkStore {
 
   async close(): Promise<void> {
     assert(this.transfers.isIdle, 'a store is closed when idle');
-    this.engine.close();
     this.files.closeAll();
+    this.engine.close();
   }
 
   private syncWritten(done: ErrnoCallback): void {

@@ -12,6 +12,7 @@ import {
 import { dirname } from 'node:path';
 import { assert } from '../../assert';
 import { errnoOf } from '../../errors';
+import type { IoEngine } from '../../../native-bindings/io-engine';
 import { EXTENT_FILES_OPEN_MAX } from '../limits';
 import { extentPath, layerDirectory } from './extent-path';
 
@@ -39,19 +40,30 @@ export class ExtentFile {
     /** No byte was ever written at or beyond this. */
     public sizeBytes: number,
     private readonly access: number,
-  ) {}
+    private readonly engine: IoEngine,
+  ) {
+    engine.registerFile(fd);
+  }
 
   /** A descriptor through the page cache, for what is not aligned to the device's block. */
   buffered(): number {
     if (!this.isDirect) return this.fd;
-    if (this.bufferedFd < 0) this.bufferedFd = openSync(this.path, this.access);
+    if (this.bufferedFd < 0) {
+      this.bufferedFd = openSync(this.path, this.access);
+      this.engine.registerFile(this.bufferedFd);
+    }
     return this.bufferedFd;
   }
 
   close(): void {
     assert(this.inFlight === 0, 'an extent file is closed only when idle');
-    closeSync(this.fd);
-    if (this.bufferedFd >= 0) closeSync(this.bufferedFd);
+    this.closeDescriptor(this.fd);
+    if (this.bufferedFd >= 0) this.closeDescriptor(this.bufferedFd);
+  }
+
+  private closeDescriptor(fd: number): void {
+    this.engine.unregisterFile(fd);
+    closeSync(fd);
   }
 }
 
@@ -69,6 +81,7 @@ export class ExtentFiles {
     private readonly directory: string,
     private readonly direct: boolean,
     private readonly readOnly: boolean,
+    private readonly engine: IoEngine,
   ) {}
 
   /** Number of files open now. */
@@ -115,7 +128,8 @@ export class ExtentFiles {
     const flags = access | (isNew ? constants.O_CREAT : 0);
     const { fd, isDirect } = this.openDirect(path, flags);
     if (isNew) this.makeNameDurable(layer, path, fd);
-    const file = new ExtentFile(layer, extent, path, fd, isDirect, fstatSync(fd).size, access);
+    const { size } = fstatSync(fd);
+    const file = new ExtentFile(layer, extent, path, fd, isDirect, size, access, this.engine);
     let files = this.byLayer.get(layer);
     if (files === undefined) this.byLayer.set(layer, (files = []));
     files[extent] = file;
