@@ -38,6 +38,16 @@ export interface Attachment {
   readonly fence: Fence | null;
   /** Freezes the current layer and starts a new one; resolves to the new record. */
   startLayer(): Promise<VolumeRecord>;
+  /**
+   * Gives the volume another size, durably; resolves to the new record. Whoever makes it smaller has
+   * taken the chunks behind its new end out of the map, and zeroed what is left of the last one.
+   *
+   * Where it rejects with a transient error the record may have either size: the same call again
+   * settles it. Nothing but the record and room in the map changes, so either is a good one.
+   *
+   * @throws TapdiskError VOLUME_READ_ONLY, NO_SPACE, and those of checkGeometry
+   */
+  resize(sizeBytes: number): Promise<VolumeRecord>;
   /** Gives the volume back. Everything written must have been synced. */
   release(): Promise<void>;
   /**

@@ -26,6 +26,7 @@ import {
   type VbdRequest,
 } from './request';
 import { RequestPool, RequestQueue } from './request-pool';
+import { resizeVolume } from './resize';
 import { splitRequest, transfersNeeded } from './split-request';
 import { VbdStatistics } from './statistics';
 import { TransferPool } from './transfer-pool';
@@ -72,6 +73,9 @@ export class Vbd implements BlockDevice, BlockAllocation, ChunkIoOwner {
   /** Transfers that flushes with data will take when they have flushed. */
   private reservedTransfers = 0;
   private isPaused = false;
+  private isStandingStill = false;
+  /** Null while no resize is under way. */
+  private resizing: Promise<unknown> | null = null;
   private isClosed = false;
   private isEndingBatch = false;
   private isTurnAskedFor = false;
@@ -174,11 +178,38 @@ export class Vbd implements BlockDevice, BlockAllocation, ChunkIoOwner {
   }
 
   /**
+   * Gives the disk another size; one resize after the other. While what is served changes, requests
+   * wait, whoever pauses or resumes. A disk that is made smaller has no front end: those that wait
+   * were checked against the size before.
+   *
+   * @throws TapdiskError as resizeVolume
+   */
+  resize(sizeBytes: number): Promise<void> {
+    const resized = (this.resizing ?? Promise.resolve()).then(() => {
+      assert(!this.isClosed, 'no resize comes after the close');
+      const isUsed = this.startedCount > 0 || this.held.first !== null;
+      assert(!isUsed || sizeBytes >= this.sectors * SECTOR_BYTES, 'what shrinks is not used');
+      return resizeVolume(this.volume, sizeBytes, {
+        begin: () => this.standStill(),
+        end: () => this.goOn(),
+      });
+    });
+    const over: Promise<unknown> = resized
+      .catch(() => {})
+      .then(() => {
+        if (this.resizing === over) this.resizing = null;
+      });
+    this.resizing = over;
+    return resized;
+  }
+
+  /**
    * From a pause: flushes, and gives the volume to the standby of that name. Where it rejects, the
    * VBD is paused as before. Else requests that are held never end: they are their source's to send
    * elsewhere, and only `close` may follow.
    */
   async handOver(to: string): Promise<void> {
+    if (this.resizing !== null) await this.resizing;
     assert(this.isPaused && this.startedCount === 0, 'a VBD is handed over when paused');
     // That another has the volume is no loss from here on, and fails none of what is held.
     this.fence?.rest();
@@ -193,6 +224,7 @@ export class Vbd implements BlockDevice, BlockAllocation, ChunkIoOwner {
 
   /** Ends a pause, waits for every request, flushes, and gives the volume back. */
   async close(): Promise<void> {
+    if (this.resizing !== null) await this.resizing;
     if (!this.isClosed) {
       if (this.isPaused) this.resume();
       await this.idle();
@@ -237,7 +269,7 @@ export class Vbd implements BlockDevice, BlockAllocation, ChunkIoOwner {
   }
 
   private canStart(request: VbdRequest): boolean {
-    if (this.isPaused || this.barrierInFlight !== null) return false;
+    if (this.isPaused || this.isStandingStill || this.barrierInFlight !== null) return false;
     if (this.fence !== null && this.fence.seen === FENCE_WAITING) return false;
     if (request.operation === REQUEST_BARRIER) return this.startedCount === 0;
     if (request.operation > REQUEST_FLUSH || request.runCount === 0) return true;
@@ -391,12 +423,28 @@ export class Vbd implements BlockDevice, BlockAllocation, ChunkIoOwner {
   }
 
   /**
-   * Also all sources were told. While paused, requests that are held do not count: they wait for
-   * the resume.
+   * Also all sources were told. While paused or standing still, requests that are held do not
+   * count: they wait for its end.
    */
   private isIdle(): boolean {
     if (this.isTurnAskedFor || this.startedCount > 0) return false;
-    return this.isPaused || this.held.first === null;
+    return this.isPaused || this.isStandingStill || this.held.first === null;
+  }
+
+  private async standStill(): Promise<void> {
+    this.isStandingStill = true;
+    try {
+      await this.idle();
+    } catch (error) {
+      this.goOn();
+      throw error;
+    }
+  }
+
+  private goOn(): void {
+    this.isStandingStill = false;
+    this.startHeld();
+    this.batchEnded();
   }
 
   private async idle(): Promise<void> {

@@ -4,11 +4,31 @@ import { MAP_PAGE_ENTRIES } from '../coordination/coordination';
 
 /** Pages are made when the first entry in them is set, so an empty 8 TiB volume takes 16 KiB. */
 export class ChunkMap {
-  private readonly pages: (Uint32Array | undefined)[];
+  private pages: (Uint32Array | undefined)[];
   private ownedCount = 0;
+  private count: number;
 
-  constructor(readonly chunkCount: number) {
-    this.pages = new Array<Uint32Array | undefined>(Math.ceil(chunkCount / MAP_PAGE_ENTRIES));
+  constructor(chunkCount: number) {
+    this.count = chunkCount;
+    this.pages = pagesFor(chunkCount);
+  }
+
+  get chunkCount(): number {
+    return this.count;
+  }
+
+  /**
+   * Makes it longer or shorter; chunks that it loses have no owner. Entries stay where they are: a
+   * page that is there is kept as it is, so only the list of pages is copied.
+   */
+  resize(chunkCount: number): void {
+    assert(this.nextOwned(chunkCount, this.count) < 0, 'no owned chunk is cut off');
+    // A new list, since one that is made longer may become a hash table, and slow.
+    const pages = pagesFor(chunkCount);
+    const kept = Math.min(pages.length, this.pages.length);
+    for (let index = 0; index < kept; index++) pages[index] = this.pages[index];
+    this.pages = pages;
+    this.count = chunkCount;
   }
 
   /** Number of chunks with an owner. */
@@ -23,7 +43,7 @@ export class ChunkMap {
   }
 
   set(chunk: number, layer: number): void {
-    assert(chunk >= 0 && chunk < this.chunkCount, 'a chunk index lies within the volume');
+    assert(chunk >= 0 && chunk < this.count, 'a chunk index lies within the volume');
     const index = (chunk / MAP_PAGE_ENTRIES) >>> 0;
     let page = this.pages[index];
     if (page === undefined) {
@@ -67,4 +87,8 @@ export class ChunkMap {
     }
     return -1;
   }
+}
+
+function pagesFor(chunkCount: number): (Uint32Array | undefined)[] {
+  return new Array<Uint32Array | undefined>(Math.ceil(chunkCount / MAP_PAGE_ENTRIES));
 }

@@ -43,7 +43,6 @@ export interface VolumeCounters {
 
 export class Volume implements ChunkIoOwner {
   readonly chunkBytes: number;
-  readonly sectors: number;
   readonly readOnly: boolean;
   readonly counters: VolumeCounters = {
     allocatedChunks: 0,
@@ -73,16 +72,17 @@ export class Volume implements ChunkIoOwner {
    */
   private readonly unsureEntries = new Set<number>();
   private isHandedOver = false;
+  private sectorCount: number;
 
   private constructor(
-    readonly record: VolumeRecord,
+    record: VolumeRecord,
     private readonly attachment: Attachment,
     private readonly map: ChunkMap,
     options: OpenVolume,
   ) {
     this.store = options.store;
     this.chunkBytes = record.chunkBytes;
-    this.sectors = Math.floor(record.sizeBytes / SECTOR_BYTES);
+    this.sectorCount = record.sizeBytes / SECTOR_BYTES;
     this.readOnly = attachment.readOnly;
     this.layer = record.layer;
     const batchEnd = (): void => this.batchEnded();
@@ -109,6 +109,16 @@ export class Volume implements ChunkIoOwner {
     // The killed process acknowledged writes that no sync of this one would know of.
     if (attachment.uncleanBefore && !attachment.readOnly) await store.settleLayer(record.layer);
     return new Volume(record, attachment, map, { ...options, store });
+  }
+
+  /** As it is kept: a resize changes it before it changes `sectors`. */
+  get record(): VolumeRecord {
+    return this.attachment.record;
+  }
+
+  /** The size that is served. */
+  get sectors(): number {
+    return this.sectorCount;
   }
 
   /** Null where the volume cannot be lost. */
@@ -146,6 +156,21 @@ export class Volume implements ChunkIoOwner {
     } else {
       this.firstWrite(io, owner);
     }
+  }
+
+  /** Changes the size in the record alone; see Attachment.resize. */
+  async resizeRecord(sizeBytes: number): Promise<void> {
+    await this.attachment.resize(sizeBytes);
+  }
+
+  /**
+   * Serves the size that the record has by now. No discard may be in flight: one that reaches the
+   * end takes all of the last chunk, which is larger afterwards.
+   */
+  followRecord(): void {
+    const { sizeBytes } = this.record;
+    this.map.resize(Math.ceil(sizeBytes / this.chunkBytes));
+    this.sectorCount = sizeBytes / SECTOR_BYTES;
   }
 
   kick(): void {

@@ -2,6 +2,7 @@
 import type { Coordination } from '../../lib/coordination/coordination';
 import type { VolumeRecord } from '../../lib/coordination/volume-record';
 import { describeMap } from './map-contract';
+import { describeResize } from './resize-contract';
 import { describeStandby } from './standby-contract';
 import {
   CHUNK,
@@ -231,6 +232,7 @@ export function describeCoordination(kind: string, make: () => Promise<PoolUnder
     });
 
     describeMap(() => ({ pool, here }));
+    describe('a resize', () => describeResize(() => ({ pool, here })));
     describe('standing by', () => describeStandby(() => ({ pool, here })));
 
     describe('delete', () => {

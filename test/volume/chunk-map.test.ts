@@ -51,3 +51,38 @@ test('a page that names chunks beyond the end is refused', () => {
   const entries = new Uint32Array(MAP_PAGE_ENTRIES).fill(1);
   expect(() => new ChunkMap(CHUNKS).load(5, entries)).toThrow('within the volume');
 });
+
+test('resizing keeps what is owned, at any size, as a plain map does', () => {
+  const sizes = fc.array(fc.tuple(fc.integer({ min: 1, max: CHUNKS }), chunk), { maxLength: 20 });
+  fc.assert(
+    fc.property(sizes, (steps) => {
+      const map = new ChunkMap(CHUNKS);
+      const model = new Set<number>();
+      for (const [size, at] of steps) {
+        for (const owned of [...model].filter((index) => index >= size)) {
+          map.set(owned, 0);
+          model.delete(owned);
+        }
+        map.resize(size);
+        expect(map.chunkCount).toBe(size);
+        if (at < size) {
+          map.set(at, 9);
+          model.add(at);
+        } else {
+          expect(() => map.set(at, 9)).toThrow('within the volume');
+        }
+        expect(map.owned).toBe(model.size);
+        expect(map.nextOwned(0, CHUNKS)).toBe(model.size === 0 ? -1 : Math.min(...model));
+      }
+    }),
+    { seed: firstSeed(), numRuns: 200 },
+  );
+});
+
+test('an owned chunk is never cut off', () => {
+  const map = new ChunkMap(10);
+  map.set(7, 1);
+  expect(() => map.resize(7)).toThrow('no owned chunk');
+  map.resize(2 ** 31);
+  expect(map.get(7)).toBe(1);
+});

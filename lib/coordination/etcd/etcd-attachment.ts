@@ -5,7 +5,9 @@ import type { CallSetting, Compare } from '../../etcd/etcd';
 import { chooseStandby } from '../choose-standby';
 import type { Attachment, MapStorage } from '../coordination';
 import type { StoredRecord } from '../stored-record';
+import { checkGeometry } from '../volume-geometry';
 import type { VolumeRecord } from '../volume-record';
+import { resizeRecord } from './change-record';
 import { overtaken, type EtcdContext } from './context';
 import type { EtcdFence } from './etcd-fence';
 import { EtcdMapStorage } from './etcd-map-storage';
@@ -47,6 +49,7 @@ export class EtcdAttachment implements Attachment {
   private stored: StoredRecord;
   private readonly epoch: number;
   private ending: Promise<void> | null = null;
+  private changing: Promise<unknown> = Promise.resolve();
 
   /** Keeps the right from now on, until `release`. */
   constructor(private readonly setting: AttachmentSetting) {
@@ -121,13 +124,15 @@ export class EtcdAttachment implements Attachment {
     await this.context.patiently((attempt) => this.tellSettled(attempt), budgetMs);
   }
 
-  async startLayer(): Promise<VolumeRecord> {
-    if (this.readOnly || this.ending !== null) throw this.notWritable();
-    this.stored = await this.context.patiently((setting) => {
-      this.checkNotLost();
-      return startLayer(this.context, this.right, this.stored, setting);
-    });
-    return this.record;
+  startLayer(): Promise<VolumeRecord> {
+    return this.change((setting) => startLayer(this.context, this.right, this.stored, setting));
+  }
+
+  async resize(sizeBytes: number): Promise<VolumeRecord> {
+    checkGeometry(sizeBytes, this.stored.chunkBytes);
+    return this.change((setting) =>
+      resizeRecord(this.context, this.right, this.stored.name, sizeBytes, setting),
+    );
   }
 
   release(): Promise<void> {
@@ -155,6 +160,20 @@ export class EtcdAttachment implements Attachment {
     }
     this.ending = this.handedOver();
     await this.ending;
+  }
+
+  /** One change after the other, so that the record kept here is the last one's. */
+  private change(attempt: (setting: CallSetting) => Promise<StoredRecord>): Promise<VolumeRecord> {
+    if (this.readOnly || this.ending !== null) return Promise.reject(this.notWritable());
+    const changed = this.changing.then(async () => {
+      this.stored = await this.context.patiently((setting) => {
+        this.checkNotLost();
+        return attempt(setting);
+      });
+      return this.record;
+    });
+    this.changing = changed.catch(() => {});
+    return changed;
   }
 
   /** Ends without a word: as if the process had died, but that the lease ends at once. */
@@ -237,7 +256,7 @@ export class EtcdAttachment implements Attachment {
     const why = this.readOnly ? 'attached read-only' : 'not attached any more';
     return new TapdiskError(
       'VOLUME_READ_ONLY',
-      `volume "${this.stored.name}" is ${why}, so no layer can be started; attach it for writing`,
+      `volume "${this.stored.name}" is ${why}, so it cannot be changed; attach it for writing`,
     );
   }
 }

@@ -19,7 +19,7 @@ import { listStandbys } from './hand-over';
 import { ownerOf } from './holders';
 import { deletionKey } from './keys';
 import { makeVolume } from './make-volume';
-import { decodeMapPage, mapRange } from './map-pages';
+import { decodeMapPage, entriesFor, mapRange } from './map-pages';
 import { listNames, listRecords, lookAt } from './records';
 import { take } from './take';
 
@@ -100,7 +100,9 @@ export class EtcdCoordination implements Coordination {
     let count = 0;
     await this.context.eachPage(mapRange(record.uuid), (found) => {
       for (const keyValue of found) {
-        const { pageIndex, entries } = decodeMapPage(keyValue, record);
+        const page = decodeMapPage(keyValue, record.uuid);
+        const { pageIndex } = page;
+        const entries = entriesFor(page, record);
         checkMapEntries(entries, pageIndex, `etcd key ${keyValue.key}`, layers);
         for (const layer of entries) if (layer !== 0) count++;
       }

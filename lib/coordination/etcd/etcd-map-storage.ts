@@ -11,7 +11,7 @@ import { FENCE_LOST, FENCE_OPEN } from '../../fence';
 import type { Compare, Operation } from '../../etcd/etcd';
 import type { ErrnoCallback } from '../../store/chunk-store';
 import { MAP_PAGE_ENTRIES, type MapEntry, type MapStorage } from '../coordination';
-import { checkMapEntries, layersOf } from '../map-entries';
+import { checkMapEntries, layersOf, mapCorrupt } from '../map-entries';
 import type { StoredRecord } from '../stored-record';
 import { chunkCountOf } from '../volume-geometry';
 import { hasCode, isTransient, type EtcdContext } from './context';
@@ -23,7 +23,7 @@ import {
   PAGES_PER_COMMIT,
   REFUSED_RETRY_MS,
 } from './limits';
-import { decodeMapPage, encodeMapPage, entriesIn, mapRange, type MapPage } from './map-pages';
+import { decodeMapPage, encodeMapPage, entriesFor, mapRange, type MapPage } from './map-pages';
 import { PageCache } from './page-cache';
 import type { Right } from './right';
 import { WakeableSleep } from './wakeable-sleep';
@@ -36,7 +36,7 @@ export interface EtcdMapSetting {
   readonly context: EtcdContext;
   readonly right: Right;
   readonly readOnly: boolean;
-  /** The record as it is now: its layers change while the map is open. */
+  /** The record as it is now: its layers and its size change while the map is open. */
   readonly record: () => StoredRecord;
   readonly warm: WarmMap | null;
   readonly cachedPagesMax?: number;
@@ -46,7 +46,6 @@ export interface EtcdMapSetting {
 type Changes = ReadonlyMap<number, readonly MapEntry[]>;
 
 export class EtcdMapStorage implements MapStorage {
-  private readonly chunkCount: number;
   private readonly cache: PageCache;
   private warm: WarmMap | null;
   private waitingEntries: MapEntry[] = [];
@@ -63,8 +62,6 @@ export class EtcdMapStorage implements MapStorage {
 
   constructor(private readonly setting: EtcdMapSetting) {
     const { context, right, cachedPagesMax = CACHED_PAGES_MAX } = setting;
-    const { sizeBytes, chunkBytes } = setting.record();
-    this.chunkCount = chunkCountOf(sizeBytes, chunkBytes);
     assert(cachedPagesMax >= PAGES_PER_COMMIT, 'the pages of a commit are kept until it is done');
     this.cache = new PageCache(cachedPagesMax);
     this.warm = setting.warm;
@@ -82,15 +79,17 @@ export class EtcdMapStorage implements MapStorage {
       return;
     }
     await context.eachPage(mapRange(record().uuid), (found) => {
-      for (const keyValue of found) this.tell(decodeMapPage(keyValue, record()), page);
+      for (const keyValue of found) this.tell(decodeMapPage(keyValue, record().uuid), page);
     });
   }
 
   commit(entries: readonly MapEntry[], done: ErrnoCallback): void {
     const refusal = this.isClosed ? EBADF : this.setting.readOnly ? EROFS : 0;
     if (refusal !== 0) return void queueMicrotask(() => done(refusal));
+    const { sizeBytes, chunkBytes } = this.setting.record();
+    const chunkCount = chunkCountOf(sizeBytes, chunkBytes);
     for (const entry of entries) {
-      assert(entry.chunk >= 0 && entry.chunk < this.chunkCount, 'a map entry is of the volume');
+      assert(entry.chunk >= 0 && entry.chunk < chunkCount, 'a map entry is of the volume');
       this.waitingEntries.push(entry);
     }
     this.askedCount++;
@@ -131,9 +130,13 @@ export class EtcdMapStorage implements MapStorage {
 
   private tell(kept: MapPage, page: (pageIndex: number, entries: Uint32Array) => void): void {
     const { record, readOnly } = this.setting;
-    const { pageIndex, entries } = kept;
+    const { pageIndex } = kept;
     const path = `etcd key ${mapPageKey(record().uuid, pageIndex)}`;
     if (!readOnly) this.cache.put(kept);
+    const entries = entriesFor(kept, record());
+    if (kept.entries.subarray(entries.length).some((layer) => layer !== 0)) {
+      throw mapCorrupt(path, "it names chunks behind the volume's end");
+    }
     if (checkMapEntries(entries, pageIndex, path, layersOf(record()))) page(pageIndex, entries);
   }
 
@@ -248,7 +251,7 @@ export class EtcdMapStorage implements MapStorage {
     return [...changes].map(([pageIndex, entries]) => {
       const before = this.cache.get(pageIndex);
       assert(before !== undefined, 'a page to be changed was read');
-      const after = Uint32Array.from(before.entries);
+      const after = entriesFor(before, this.setting.record());
       for (const { chunk, layer } of entries) after[chunk % MAP_PAGE_ENTRIES] = layer;
       return { ...before, entries: after };
     });
@@ -263,11 +266,10 @@ export class EtcdMapStorage implements MapStorage {
     const { ranges } = await context.etcd.transaction({ compare: [], success }, ATTEMPT);
     missing.forEach((pageIndex, i) => {
       const [found] = ranges[i].keyValues;
-      const entries = new Uint32Array(entriesIn(pageIndex, record()));
       this.cache.put(
         found === undefined
-          ? { pageIndex, entries, modRevision: 0 }
-          : decodeMapPage(found, record()),
+          ? { pageIndex, entries: new Uint32Array(0), modRevision: 0 }
+          : decodeMapPage(found, uuid),
       );
     });
   }

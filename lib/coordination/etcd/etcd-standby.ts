@@ -61,7 +61,7 @@ export class EtcdStandby implements Standby {
   /** Resolves when it is ready: warmed, and known to the others. */
   static async begin(setting: StandbySetting): Promise<EtcdStandby> {
     const { context, record } = setting;
-    const warm = new WarmMap(context, record);
+    const warm = new WarmMap(context, record.uuid);
     await warm.refresh();
     const token = context.newUuid();
     const granted = await context.patiently((attempt) => context.grantLease(attempt));
@@ -156,14 +156,11 @@ export class EtcdStandby implements Standby {
   private async attach(taken: Taken): Promise<EtcdAttachment> {
     const { context, attachmentEnded } = this.setting;
     await this.lease.stop();
-    const { sizeBytes, chunkBytes } = this.record;
-    const isSameSize =
-      taken.record.sizeBytes === sizeBytes && taken.record.chunkBytes === chunkBytes;
     return new EtcdAttachment({
       context,
       taken,
       lease: this.lease.now,
-      warm: isSameSize ? this.warm : null,
+      warm: this.warm,
       ended: attachmentEnded,
     });
   }

@@ -24,17 +24,23 @@ const AT_CRC = 8;
 const AT_PAGE = 12;
 const HEADER_BYTES = 16;
 
-/** A page as etcd has it. */
+/** A page as etcd has it: as long as it was written, and the volume may have been resized since. */
 export interface MapPage {
   readonly pageIndex: number;
   readonly entries: Uint32Array;
   readonly modRevision: number;
 }
 
-/** Entries of a page: fewer only in the last one of a map. */
-export function entriesIn(pageIndex: number, record: StoredRecord): number {
+/**
+ * A page's entries, copied, as many as it has in a volume of this record: fewer only in the last page
+ * of a map, none in those behind it. Chunks that it was too short for were never written.
+ */
+export function entriesFor({ pageIndex, entries }: MapPage, record: StoredRecord): Uint32Array {
   const chunks = chunkCountOf(record.sizeBytes, record.chunkBytes);
-  return Math.min(MAP_PAGE_ENTRIES, chunks - pageIndex * MAP_PAGE_ENTRIES);
+  const count = Math.min(MAP_PAGE_ENTRIES, chunks - pageIndex * MAP_PAGE_ENTRIES);
+  const fitted = new Uint32Array(Math.max(0, count));
+  fitted.set(entries.subarray(0, fitted.length));
+  return fitted;
 }
 
 export function encodeMapPage(pageIndex: number, entries: Uint32Array): Buffer {
@@ -48,7 +54,7 @@ export function encodeMapPage(pageIndex: number, entries: Uint32Array): Buffer {
 }
 
 /** @throws TapdiskError MAP_CORRUPT, MAP_VERSION_UNKNOWN */
-export function decodeMapPage(keyValue: KeyValue, record: StoredRecord): MapPage {
+export function decodeMapPage(keyValue: KeyValue, uuid: string): MapPage {
   const { key, value, modRevision } = keyValue;
   const path = `etcd key ${key}`;
   if (
@@ -68,16 +74,16 @@ export function decodeMapPage(keyValue: KeyValue, record: StoredRecord): MapPage
   if (value.readUInt32LE(AT_CRC) !== crc32(value.subarray(AT_PAGE))) {
     throw mapCorrupt(path, 'its checksum is wrong');
   }
-  const pageIndex = mapPageIndexOf(key, record.uuid);
+  const pageIndex = mapPageIndexOf(key, uuid);
   if (value.readUInt32LE(AT_PAGE) !== pageIndex) {
     throw mapCorrupt(path, `it is page ${value.readUInt32LE(AT_PAGE)}`);
   }
-  const expected = Math.max(0, entriesIn(pageIndex, record)) * MAP_ENTRY_BYTES;
-  if (value.length !== HEADER_BYTES + expected || expected === 0) {
-    throw mapCorrupt(path, `it has ${value.length} bytes, not ${HEADER_BYTES + expected}`);
+  const count = (value.length - HEADER_BYTES) / MAP_ENTRY_BYTES;
+  if (!Number.isInteger(count) || count < 1 || count > MAP_PAGE_ENTRIES) {
+    throw mapCorrupt(path, `it has ${value.length} bytes`);
   }
-  // Copied, since what the reply's memory is aligned to, and who else keeps it, is not known.
-  const entries = new Uint32Array(expected / MAP_ENTRY_BYTES);
+  // Copied, since what the reply's memory is aligned to is not known.
+  const entries = new Uint32Array(count);
   value.copy(new Uint8Array(entries.buffer), 0, HEADER_BYTES);
   return { pageIndex, entries, modRevision };
 }

@@ -3,10 +3,11 @@ import { TapdiskError } from '../../errors';
 import type { CallSetting, Compare, KeyValue, Operation } from '../../etcd/etcd';
 import { LAYER_MAX } from '../limits';
 import type { StoredRecord } from '../stored-record';
-import { overtaken, type EtcdContext } from './context';
+import { changeRecord, recordGone } from './change-record';
+import type { EtcdContext } from './context';
 import { LAYER_COUNTER_KEY, volumeKey } from './keys';
 import type { Right } from './right';
-import { decodeLayerCounter, decodeRecord, encodeLayerCounter, encodeRecord } from './values';
+import { decodeLayerCounter, decodeRecord, encodeLayerCounter } from './values';
 
 /** The next layer id, with what a transaction that uses it must compare and do. */
 export interface NextLayer {
@@ -51,30 +52,20 @@ export async function startLayer(
     setting,
   );
   const [[found], [counter]] = ranges.map((reply): readonly KeyValue[] => reply.keyValues);
-  const guard = right.guard();
-  if (found === undefined) {
-    right.doubt(guard);
-    throw overtaken(`volume "${known.name}"`);
-  }
+  if (found === undefined) throw recordGone(right, known.name);
   const record = decodeRecord(found);
   // Nobody else changes it: an attempt of ours had its effect.
   if (record.uuid === known.uuid && record.layer !== known.layer) return record;
-  const next = nextLayer(counter);
+  const { layer, compare, put } = nextLayer(counter);
   const after: StoredRecord = {
     ...record,
-    layer: next.layer,
+    layer,
     frozenLayers: [...record.frozenLayers, record.layer],
   };
-  const reply = await context.transact(
-    {
-      compare: [...guard, next.compare, { key, target: 'modRevision', equals: found.modRevision }],
-      success: [next.put, { put: { key, value: encodeRecord(after) } }],
-      failure: [{ range: { key: right.key } }],
-    },
+  return changeRecord(
+    context,
+    right,
+    { found, after, compare: [compare], success: [put] },
     setting,
   );
-  if (reply.succeeded) return after;
-  const [lock] = reply.ranges[0].keyValues;
-  if (!guard.some(({ equals }) => equals === lock?.modRevision)) right.doubt(guard);
-  throw overtaken(`volume "${known.name}"`);
 }

@@ -1,5 +1,4 @@
 /** A volume's map pages, read ahead by a standby and freshened until the volume is its own. */
-import type { StoredRecord } from '../stored-record';
 import type { EtcdContext } from './context';
 import { WARM_PAGES_MAX } from './limits';
 import { decodeMapPage, mapRange, type MapPage } from './map-pages';
@@ -12,7 +11,7 @@ export class WarmMap {
 
   constructor(
     private readonly context: EtcdContext,
-    private readonly record: StoredRecord,
+    private readonly uuid: string,
     private readonly pagesMax = WARM_PAGES_MAX,
   ) {}
 
@@ -24,11 +23,11 @@ export class WarmMap {
   async refresh(): Promise<void> {
     if (this.pages === null) return;
     let readUpTo = 0;
-    const range = mapRange(this.record.uuid, this.revision === 0 ? undefined : this.revision + 1);
+    const range = mapRange(this.uuid, this.revision === 0 ? undefined : this.revision + 1);
     await this.context.eachPage(range, (found, revision) => {
       // Pages that change while later ones are read are told again by the next refresh.
       if (readUpTo === 0) readUpTo = revision;
-      for (const keyValue of found) this.keep(decodeMapPage(keyValue, this.record));
+      for (const keyValue of found) this.keep(decodeMapPage(keyValue, this.uuid));
     });
     this.revision = readUpTo;
   }

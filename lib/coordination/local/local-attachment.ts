@@ -4,6 +4,7 @@ import { errnoOf, TapdiskError } from '../../errors';
 import { chooseStandby } from '../choose-standby';
 import type { Attachment, MapStorage } from '../coordination';
 import type { StoredRecord } from '../stored-record';
+import { checkGeometry, chunkCountOf } from '../volume-geometry';
 import type { VolumeRecord } from '../volume-record';
 import { takeAttachLock, type HeldLock } from './attach-lock';
 import { TEMPORARY_PREFIX } from './durable-file';
@@ -34,6 +35,8 @@ export class LocalAttachment implements Attachment {
   /** The kernel's lock cannot be lost while the process lives. */
   readonly fence = null;
   private releasing: Promise<void> | null = null;
+  /** The last change of the record: each is made from what the one before it left. */
+  private changing: Promise<unknown> = Promise.resolve();
 
   private constructor(
     private readonly setting: AttachSetting,
@@ -68,18 +71,21 @@ export class LocalAttachment implements Attachment {
     return { ...this.stored, epoch: this.state.epoch };
   }
 
-  async startLayer(): Promise<VolumeRecord> {
-    if (this.readOnly || this.releasing !== null) throw this.notWritable();
-    const layer = await this.setting.takeLayer();
-    const { stored } = this;
-    const next: StoredRecord = {
-      ...stored,
-      layer,
-      frozenLayers: [...stored.frozenLayers, stored.layer],
-    };
-    await writeRecord(this.volume, next, this.setting.fileSystem);
-    this.stored = next;
-    return this.record;
+  startLayer(): Promise<VolumeRecord> {
+    return this.change(async (stored) => {
+      const layer = await this.setting.takeLayer();
+      return { ...stored, layer, frozenLayers: [...stored.frozenLayers, stored.layer] };
+    });
+  }
+
+  /** Room in the map is durable before the record that needs it. */
+  async resize(sizeBytes: number): Promise<VolumeRecord> {
+    checkGeometry(sizeBytes, this.stored.chunkBytes);
+    return this.change(async (stored) => {
+      if (stored.sizeBytes === sizeBytes) return stored;
+      await this.extendMap(chunkCountOf(sizeBytes, stored.chunkBytes));
+      return { ...stored, sizeBytes };
+    });
   }
 
   release(): Promise<void> {
@@ -96,6 +102,33 @@ export class LocalAttachment implements Attachment {
     await appointHeir(this.volume, heir.id, fileSystem);
     // The lock is given back whatever fails: then the volume is the heir's, as after a crash.
     await this.release().catch(() => {});
+  }
+
+  /** Makes the next record out of this one, and replaces it. */
+  private change(next: (stored: StoredRecord) => Promise<StoredRecord>): Promise<VolumeRecord> {
+    if (this.readOnly || this.releasing !== null) return Promise.reject(this.notWritable());
+    const changed = this.changing.then(async () => {
+      const { stored } = this;
+      const after = await next(stored);
+      if (after === stored) return this.record;
+      await writeRecord(this.volume, after, this.setting.fileSystem);
+      this.stored = after;
+      return this.record;
+    });
+    this.changing = changed.catch(() => {});
+    return changed;
+  }
+
+  private async extendMap(chunks: number): Promise<void> {
+    const { name } = this.setting;
+    let errno: number;
+    try {
+      errno = await this.mapFile.extend(chunks);
+    } catch (error) {
+      if (errnoOf(error) === 'ENOSPC' || errnoOf(error) === 'EDQUOT') throw noSpace(name, error);
+      throw error;
+    }
+    if (errno !== 0) throw mapNotSynced(name, errno);
   }
 
   private static async open(
@@ -145,6 +178,7 @@ export class LocalAttachment implements Attachment {
   /** The lock is given back in any case; a volume whose map was not synced stays unclean. */
   private async end(): Promise<void> {
     const { fileSystem, name } = this.setting;
+    await this.changing;
     try {
       const errno = await this.mapFile.close();
       if (errno !== 0) throw mapNotSynced(name, errno);
@@ -164,7 +198,7 @@ export class LocalAttachment implements Attachment {
     const why = this.readOnly ? 'attached read-only' : 'not attached any more';
     return new TapdiskError(
       'VOLUME_READ_ONLY',
-      `volume "${this.setting.name}" is ${why}, so no layer can be started; attach it for writing`,
+      `volume "${this.setting.name}" is ${why}, so it cannot be changed; attach it for writing`,
     );
   }
 }
@@ -184,6 +218,15 @@ function mapNotSynced(name: string, errno: number): TapdiskError {
     'MAP_NOT_SYNCED',
     `the chunk map of volume "${name}" could not be written to disk (${errnoName ?? errno}); ` +
       'what was written since the last flush may be lost, check the disk',
+  );
+}
+
+function noSpace(name: string, cause: unknown): TapdiskError {
+  return new TapdiskError(
+    'NO_SPACE',
+    `the pool has no room for the chunk map of a larger volume "${name}", which stays as it is; ` +
+      'free some space',
+    { cause },
   );
 }
 

@@ -25,6 +25,7 @@ const AT_MAGIC = 0;
 const AT_VERSION = 8;
 const AT_CRC = 12;
 const AT_UUID = 16;
+/** Chunks of the volume when its map was made. */
 const AT_CHUNKS = 32;
 const AT_ENTRY_BYTES = 40;
 const MAP_HEADER_FIELDS_BYTES = 64;
@@ -34,17 +35,26 @@ export function mapEntryPosition(chunk: number): number {
   return MAP_HEADER_BYTES + chunk * MAP_ENTRY_BYTES;
 }
 
+/** Makes room for so many entries, zeros where there was none; not synced. */
+export async function extendMapFile(
+  fd: number,
+  chunks: number,
+  fileSystem: FileSystem,
+): Promise<void> {
+  const lengthBytes = mapEntryPosition(chunks);
+  if ((await fileSystem.size(fd)) < lengthBytes) await fileSystem.truncate(fd, lengthBytes);
+  fileSystem.preallocate(fd, Math.min(lengthBytes, MAP_PREALLOCATED_BYTES_MAX));
+}
+
 /** Makes the map of a new volume and syncs it; its first entries get their disk blocks. */
 export async function createMapFile(
   path: string,
   record: StoredRecord,
   fileSystem: FileSystem,
 ): Promise<void> {
-  const lengthBytes = mapEntryPosition(chunkCountOf(record.sizeBytes, record.chunkBytes));
   const fd = await fileSystem.open(path, 'wx+', FILE_MODE);
   try {
-    await fileSystem.truncate(fd, lengthBytes);
-    fileSystem.preallocate(fd, Math.min(lengthBytes, MAP_PREALLOCATED_BYTES_MAX));
+    await extendMapFile(fd, chunkCountOf(record.sizeBytes, record.chunkBytes), fileSystem);
     await fileSystem.write(fd, encodeHeader(record), 0);
     await fileSystem.fsync(fd);
   } finally {
@@ -78,14 +88,15 @@ export async function checkMapFile(
   if (!header.subarray(AT_UUID, AT_UUID + UUID_BYTES).equals(uuidToBytes(record.uuid))) {
     throw mapCorrupt(path, 'it belongs to another volume');
   }
-  const chunks = chunkCountOf(record.sizeBytes, record.chunkBytes);
-  const told = header.readBigUInt64LE(AT_CHUNKS);
-  if (told !== BigInt(chunks) || header.readUInt32LE(AT_ENTRY_BYTES) !== MAP_ENTRY_BYTES) {
-    throw mapCorrupt(path, `it is for ${told} chunks, and the volume has ${chunks}`);
+  const entryBytes = header.readUInt32LE(AT_ENTRY_BYTES);
+  if (entryBytes !== MAP_ENTRY_BYTES) {
+    throw mapCorrupt(path, `its entries have ${entryBytes} bytes`);
   }
+  // Longer is right: room is made before the record says so, and stays where a volume is shrunk.
+  const chunks = chunkCountOf(record.sizeBytes, record.chunkBytes);
   const lengthBytes = await fileSystem.size(fd);
-  if (lengthBytes !== mapEntryPosition(chunks)) {
-    throw mapCorrupt(path, `it has ${lengthBytes} bytes, not ${mapEntryPosition(chunks)}`);
+  if (lengthBytes < mapEntryPosition(chunks)) {
+    throw mapCorrupt(path, `it has ${lengthBytes} bytes, and needs ${mapEntryPosition(chunks)}`);
   }
 }
 

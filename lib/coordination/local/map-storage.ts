@@ -14,7 +14,7 @@ import { MAP_ENTRY_BYTES } from '../map-entries';
 import type { StoredRecord } from '../stored-record';
 import { chunkCountOf } from '../volume-geometry';
 import type { FileSystem } from './file-system';
-import { mapEntryPosition, readMapPages } from './map-file';
+import { extendMapFile, mapEntryPosition, readMapPages } from './map-file';
 
 const { EBADF, EROFS } = constants.errno;
 
@@ -25,7 +25,7 @@ export interface OpenMap {
   /** The process before did not release: it may have committed entries and not synced them. */
   readonly uncleanBefore: boolean;
   readonly fileSystem: FileSystem;
-  /** The record as it is now: its layers change while the map is open. */
+  /** The record as it is now: its layers and its size change while the map is open. */
   readonly record: () => StoredRecord;
 }
 
@@ -36,7 +36,6 @@ interface WaitingSync {
 }
 
 export class MapFileStorage implements MapStorage {
-  private readonly chunkCount: number;
   private waitingEntries: MapEntry[] = [];
   private waitingCommits: ErrnoCallback[] = [];
   private waitingSyncs: WaitingSync[] = [];
@@ -53,8 +52,6 @@ export class MapFileStorage implements MapStorage {
 
   constructor(private readonly options: OpenMap) {
     this.isDirty = options.uncleanBefore && !options.readOnly;
-    const { sizeBytes, chunkBytes } = options.record();
-    this.chunkCount = chunkCountOf(sizeBytes, chunkBytes);
   }
 
   load(page: (pageIndex: number, entries: Uint32Array) => void): Promise<void> {
@@ -65,8 +62,10 @@ export class MapFileStorage implements MapStorage {
   commit(entries: readonly MapEntry[], done: ErrnoCallback): void {
     const refusal = this.isClosed ? EBADF : this.options.readOnly ? EROFS : 0;
     if (refusal !== 0) return void setImmediate(done, refusal);
+    const { sizeBytes, chunkBytes } = this.options.record();
+    const chunkCount = chunkCountOf(sizeBytes, chunkBytes);
     for (const entry of entries) {
-      assert(entry.chunk >= 0 && entry.chunk < this.chunkCount, 'a map entry is of the volume');
+      assert(entry.chunk >= 0 && entry.chunk < chunkCount, 'a map entry is of the volume');
       this.waitingEntries.push(entry);
     }
     this.askedCount++;
@@ -78,6 +77,17 @@ export class MapFileStorage implements MapStorage {
     if (this.isClosed) return void setImmediate(done, EBADF);
     this.waitingSyncs.push({ done, after: this.askedCount });
     this.startSync();
+  }
+
+  /**
+   * Makes room for so many entries, durably; resolves to the sync's errno. It goes through `sync`,
+   * since the kernel tells the failure of a write once only, to whoever asks first.
+   */
+  async extend(chunks: number): Promise<number> {
+    const { fd, fileSystem } = this.options;
+    await extendMapFile(fd, chunks, fileSystem);
+    this.isDirty = true;
+    return new Promise<number>((resolve) => this.sync(resolve));
   }
 
   /** Waits for what is under way; nothing is taken any more. Resolves to a last sync's errno. */

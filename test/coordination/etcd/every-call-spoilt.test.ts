@@ -150,6 +150,30 @@ const SCENARIOS: Record<string, Scenario> = {
       };
     },
   },
+  resize: {
+    async prepare(scene) {
+      const { hosts, layer } = scene;
+      const attachment = await attach(scene, scene.a);
+      await hosts.resolve(commit(attachment, [{ chunk: 4999, layer }]));
+      const sizes = [6000 * CHUNK, 5500 * CHUNK + 512];
+      return {
+        async act() {
+          for (const sizeBytes of sizes) await attachment.resize(sizeBytes);
+          // Whatever arrives late of the first must not take the second back.
+          expect(await commit(attachment, [{ chunk: 5500, layer }])).toBe(0);
+        },
+        async check() {
+          const { sizeBytes } = await hosts.resolve(scene.b.view.read('v'));
+          expect([attachment.record.sizeBytes, sizeBytes]).toEqual([sizes[1], sizes[1]]);
+          expect(await hosts.resolve(loadEntries(attachment))).toEqual([
+            [4999, layer],
+            [5500, layer],
+          ]);
+          await expectServed(scene, attachment);
+        },
+      };
+    },
+  },
   release: {
     async prepare(scene) {
       const attachment = await attach(scene, scene.a);

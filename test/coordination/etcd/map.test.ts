@@ -131,7 +131,7 @@ describe('a chunk map in etcd', () => {
       host: readHostIdentity(),
       settings: { storeFences: false },
     });
-    const warm = new WarmMap(context, record, 2);
+    const warm = new WarmMap(context, record.uuid, 2);
     for (const [chunk, isKept] of [
       [0, true],
       [1024, true],

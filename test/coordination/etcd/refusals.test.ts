@@ -3,6 +3,7 @@ import { MAP_PAGE_ENTRIES } from '../../../lib/coordination/coordination';
 import { openEtcdCoordination } from '../../../lib/coordination/etcd/etcd-coordination';
 import { readHostIdentity } from '../../../lib/coordination/etcd/host-identity';
 import type { EtcdAttachment } from '../../../lib/coordination/etcd/etcd-attachment';
+import { encodeMapPage } from '../../../lib/coordination/etcd/map-pages';
 import { CHUNK, commit, loadEntries, READ, refusal, WRITE } from '../pool-under-test';
 import { simEtcd } from '../../simulation/sim-etcd';
 import { VirtualHosts, type Seat } from './virtual-hosts';
@@ -139,6 +140,15 @@ describe('in etcd', () => {
     await expect(hosts.resolve(loadEntries(attachment))).rejects.toMatchObject(problem);
     await expect(hosts.resolve(seat.view.countChunks('disk1'))).rejects.toMatchObject(problem);
     expect(await hosts.resolve(commit(attachment, [{ chunk: 6, layer }]))).not.toBe(0);
+  });
+
+  it('a map page of more entries than a page has is refused', async () => {
+    const entries = new Uint32Array(MAP_PAGE_ENTRIES + 1).fill(layer);
+    hosts.damage(await mapPage(), encodeMapPage(0, entries));
+    await expect(hosts.resolve(seat.view.countChunks('disk1'))).rejects.toMatchObject({
+      code: 'MAP_CORRUPT',
+      message: expect.stringContaining('4116 bytes') as string,
+    });
   });
 
   it("a map page under another page's key is refused", async () => {

@@ -161,6 +161,30 @@ it('startLayer: the record is the old or the new one, and names every layer in t
   });
 });
 
+it('resize: the size is the old or the new one, with a map that suits it', async () => {
+  const seen = new Set<number>();
+  const grown = 2000;
+  await cutEverywhere<Attachment>({
+    prepare: (view) => view.attach('old', WRITE),
+    run: (_view, attachment) => attachment.resize(grown * CHUNK),
+    async check({ after, layer }) {
+      const chunks = (await after.read('old')).sizeBytes / CHUNK;
+      seen.add(chunks);
+      const attachment = await after.attach('old', WRITE);
+      expect(await loadEntries(attachment)).toEqual([[3, layer]]);
+      // The same call again settles it.
+      await attachment.resize(grown * CHUNK);
+      expect(await commit(attachment, [{ chunk: grown - 1, layer }])).toBe(0);
+      expect(await loadEntries(attachment)).toEqual([
+        [3, layer],
+        [grown - 1, layer],
+      ]);
+      await attachment.release();
+    },
+  });
+  expect([...seen].sort((a, b) => a - b)).toEqual([CHUNKS, grown]);
+});
+
 it('release: the volume is clean, or said not to be', async () => {
   const unclean = new Set<boolean>();
   await cutEverywhere<Attachment>({
@@ -248,6 +272,7 @@ it('what is renamed into place is on the disk before, and its name afterwards', 
   await view.create({ name: 'a', sizeBytes: MIB, chunkBytes: CHUNK });
   const attachment = await view.attach('a', WRITE);
   await attachment.startLayer();
+  await attachment.resize(8192 * CHUNK);
   await attachment.release();
   await view.delete('a');
   const dirty = new Set<string>();
@@ -256,7 +281,7 @@ it('what is renamed into place is on the disk before, and its name afterwards', 
   for (const line of fileSystem.log) {
     const [name, path, to] = line.split(' ');
     if (name === 'write' || name === 'truncate') dirty.add(path);
-    if (name === 'fsync') {
+    if (name === 'fsync' || name === 'datasyncThen') {
       dirty.delete(path);
       unsyncedDirectories.delete(path);
     }

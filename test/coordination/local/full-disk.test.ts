@@ -73,6 +73,36 @@ it('a full disk refuses a new layer and leaves the old one in use', async () => 
   expect((await view.read('a')).frozenLayers).toEqual([]);
 });
 
+it('a full disk refuses a larger volume, whose writes go on', async () => {
+  let isFull = true;
+  const view = await openOn({
+    preallocate: () => {
+      if (isFull) throw failure('ENOSPC');
+    },
+  });
+  const attachment = await view.attach('a', WRITE);
+  await expect(attachment.resize(5000 * CHUNK)).rejects.toMatchObject({
+    code: 'NO_SPACE',
+    message: expect.stringContaining('volume "a"') as string,
+  });
+  expect((await view.read('a')).sizeBytes).toBe(64 * CHUNK);
+  expect(attachment.record.sizeBytes).toBe(64 * CHUNK);
+  expect(await commit(attachment, [{ chunk: 63, layer }])).toBe(0);
+  isFull = false;
+  await attachment.resize(5000 * CHUNK);
+  expect(await commit(attachment, [{ chunk: 4999, layer }])).toBe(0);
+  await attachment.release();
+  expect((await view.read('a')).sizeBytes).toBe(5000 * CHUNK);
+});
+
+it('a resize whose map does not reach the disk is refused, and so is what depends on it', async () => {
+  const view = await openOn({ datasyncThen: (_fd, done) => void setImmediate(done, EIO) });
+  const attachment = await view.attach('a', WRITE);
+  await expect(attachment.resize(5000 * CHUNK)).rejects.toMatchObject({ code: 'MAP_NOT_SYNCED' });
+  expect((await view.read('a')).sizeBytes).toBe(64 * CHUNK);
+  await expect(attachment.release()).rejects.toMatchObject({ code: 'MAP_NOT_SYNCED' });
+});
+
 it('a commit that fails says so, and the next one may succeed', async () => {
   let isFull = true;
   const view = await openOn({

@@ -12,6 +12,7 @@ const CHANGES: ReadonlySet<string> = new Set([
   'open',
   'write',
   'fsync',
+  'datasyncThen',
   'truncate',
   'rename',
   'unlink',

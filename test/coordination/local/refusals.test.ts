@@ -135,11 +135,22 @@ describe('a chunk map', () => {
 
   it.each([
     ['of another volume', 16, Buffer.alloc(16, 7), 'another volume'],
-    ['for other chunks', 32, u32(5), '5 chunks'],
+    ['of other entries', 40, u32(8), '8 bytes'],
   ])('%s is refused though its checksum is right', async (_what, at, bytes, words) => {
     patch(fileOf('map'), at, bytes);
     patch(fileOf('map'), 12, u32(crc32(readFileSync(fileOf('map')).subarray(16, 64))));
     await expectRefused(fileOf('map'), 'MAP_CORRUPT', words);
+  });
+
+  it('made for fewer chunks is taken where it is long enough: the volume was resized', async () => {
+    patch(fileOf('map'), 32, u32(5));
+    patch(fileOf('map'), 12, u32(crc32(readFileSync(fileOf('map')).subarray(16, 64))));
+    expect(await loadEntries(await here.attach('a', WRITE))).toEqual([]);
+  });
+
+  it('too short for the size in the record is refused', async () => {
+    patchJson(fileOf('record.json'), { sizeBytes: 2001 * CHUNK });
+    await expectRefused(fileOf('map'), 'MAP_CORRUPT', '12096 bytes, and needs 12100');
   });
 
   it('cut short is refused', async () => {

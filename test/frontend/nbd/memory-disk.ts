@@ -1,5 +1,6 @@
 /** A real VBD on a volume that lives in this process's memory. */
 import type { Attachment, MapEntry } from '../../../lib/coordination/coordination';
+import type { VolumeRecord } from '../../../lib/coordination/volume-record';
 import { MemoryStore } from '../../../lib/store/memory-store';
 import { Vbd } from '../../../lib/vbd/vbd';
 import { Volume } from '../../../lib/volume/volume';
@@ -19,7 +20,7 @@ export async function memoryDisk(sizeBytes: number, readOnly = false): Promise<V
     epoch: 1,
     createdAt: '2026-03-01T00:00:00.000Z',
   };
-  const attachment: Attachment = {
+  const attachment: Attachment & { record: VolumeRecord } = {
     record,
     readOnly,
     uncleanBefore: false,
@@ -29,6 +30,7 @@ export async function memoryDisk(sizeBytes: number, readOnly = false): Promise<V
       sync: (done) => void setImmediate(done, 0),
     },
     startLayer: async () => record,
+    resize: async (newBytes) => (attachment.record = { ...record, sizeBytes: newBytes }),
     release: async () => undefined,
     handOver: async () => {},
     fence: null,

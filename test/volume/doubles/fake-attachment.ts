@@ -75,9 +75,11 @@ export class FakeMap implements MapStorage {
 export class FakeAttachment implements Attachment {
   readonly readOnly: boolean = false;
   isReleased = false;
+  /** Makes another size durable, in its own time. */
+  keepSize: (sizeBytes: number) => Promise<void> = async () => {};
 
   constructor(
-    readonly record: VolumeRecord,
+    public record: VolumeRecord,
     readonly map: MapStorage,
     readonly uncleanBefore: boolean,
     readonly fence: Fence | null = null,
@@ -85,6 +87,12 @@ export class FakeAttachment implements Attachment {
 
   startLayer(): Promise<VolumeRecord> {
     throw new Error('these tests start a layer by opening with another record');
+  }
+
+  async resize(sizeBytes: number): Promise<VolumeRecord> {
+    await this.keepSize(sizeBytes);
+    this.record = { ...this.record, sizeBytes };
+    return this.record;
   }
 
   async release(): Promise<void> {
