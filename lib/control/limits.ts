@@ -65,3 +65,7 @@ export const SOCKET_PATH_BYTES_MAX = 107;
 
 /** Failures remembered for the admin who asks why; the oldest is forgotten. */
 export const FAILURES_KEPT_MAX = 16;
+
+/** A process whose start failed gets so long to end by itself, then SIGTERM, then SIGKILL. */
+export const FAILED_START_END_TIMEOUT_MS = 2_000;
+export const FAILED_START_CHECK_INTERVAL_MS = 20;

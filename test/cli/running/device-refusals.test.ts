@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { chooseDevice } from '../../../lib/cli/running/attach-device';
 import { releaseDevice } from '../../../lib/cli/running/release-device';
 import { ringsOfStandIn } from '../../../lib/frontend/shm/shm-queues';
-import { tapdiskProgram } from '../../../lib/cli/running/tapdisk-program';
+import { tapdiskProgram } from '../../../lib/control/tapdisk-program';
 import { refusal } from '../../frontend/refusal';
 
 let directory: string;

@@ -1,7 +1,7 @@
-/** Where the tapdisk program is that `attach` starts. */
+/** Where the tapdisk program is that `attach` and the daemon start. */
 import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { TapdiskError } from '../../errors';
+import { TapdiskError } from '../errors';
 
 /** Another program to start; it must keep bin/tapdisk's contract. */
 export const PROGRAM_VARIABLE = 'TAPDISK_TS_PROGRAM';
