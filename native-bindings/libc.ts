@@ -29,6 +29,7 @@ const DECLARATIONS = {
   epollCreate: ['epoll_create1', 'int', ['int']],
   epollControl: ['epoll_ctl', 'int', ['int', 'int', 'int', 'pointer']],
   epollWait: ['epoll_wait', 'int', ['int', 'pointer', 'int', 'int']],
+  syscall: ['syscall', 'int', ['long', 'long', 'long']],
   eventfd: ['eventfd', 'int', ['uint', 'int']],
   clockGettime: ['clock_gettime', 'int', ['int', 'pointer']],
 } as const;

@@ -96,3 +96,6 @@ export const URING_WATCHES_MAX = 1024;
 
 /** Event channels bound by one disk, a queue each; one more is a programming error. */
 export const EVENT_PORTS_MAX = 64;
+
+/** Where the kernel has no pidfd, a process's end is noticed after at most this. */
+export const PROCESS_CHECK_INTERVAL_MS = 500;

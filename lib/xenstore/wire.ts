@@ -19,6 +19,7 @@ export const XS = {
   SET_PERMS: 14,
   WATCH_EVENT: 15,
   ERROR: 16,
+  IS_DOMAIN_INTRODUCED: 17,
   DIRECTORY_PART: 22,
 } as const;
 

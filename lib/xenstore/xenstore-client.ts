@@ -72,6 +72,17 @@ export class XenStoreClient extends ConnectedNodes implements XenStore {
     };
   }
 
+  async domainExists(domid: number): Promise<boolean> {
+    const answer = await this.own.ask({
+      type: XS.IS_DOMAIN_INTRODUCED,
+      transactionId: 0,
+      payload: encodeStrings(String(domid)),
+      verb: 'look for',
+      path: `domain ${domid}`,
+    });
+    return answer.toString('latin1').startsWith('T');
+  }
+
   close(): void {
     this.own.close();
   }

@@ -46,6 +46,8 @@ export interface XenStore extends XenStoreNodes {
    * @releaseDomain tell of domains. Resolves when the watch is set; the first call may come before.
    */
   watch(path: string, onChange: (changed: string) => void): Promise<XenStoreWatch>;
+  /** False where the domain is gone, or was never told to xenstored; a dead one that is kept is there. */
+  domainExists(domid: number): Promise<boolean>;
   /** Ends the connection and with it all watches; what is pending rejects with XENSTORE_LOST. */
   close(): void;
 }

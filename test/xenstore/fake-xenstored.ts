@@ -46,6 +46,7 @@ export class FakeXenstored {
   private readonly clients = new Set<Client>();
   private readonly tree = new NodeTree();
   private readonly refusals = new Map<string, string>();
+  private readonly domains = new Set([0]);
   private lastTransactionId = 0;
   /** Answers that are kept back while it is set: a xenstored that hangs. */
   hangs = false;
@@ -117,11 +118,13 @@ export class FakeXenstored {
     this.apply([{ kind: 'remove', path: absolute(at) }]);
   }
 
-  introduceDomain(): void {
+  introduceDomain(domid?: number): void {
+    if (domid !== undefined) this.domains.add(domid);
     this.tell('@introduceDomain', []);
   }
 
-  releaseDomain(): void {
+  releaseDomain(domid?: number): void {
+    if (domid !== undefined) this.domains.delete(domid);
     this.tell('@releaseDomain', []);
   }
 
@@ -172,6 +175,9 @@ export class FakeXenstored {
       return OK;
     }
     const [given, ...rest] = decodeStrings(payload);
+    if (type === XS.IS_DOMAIN_INTRODUCED) {
+      return encodeStrings(this.domains.has(Number(given)) ? 'T' : 'F');
+    }
     const at = absolute(given);
     if (this.refusals.has(at)) throw new Refusal(this.refusals.get(at));
     if (type === XS.WATCH || type === XS.UNWATCH) {

@@ -299,9 +299,10 @@ describe('watches', () => {
     const store = await open();
     const changes: string[] = [];
     await store.watch('@releaseDomain', (changed) => changes.push(changed));
-    fake.introduceDomain();
-    fake.releaseDomain();
-    await settled(store);
+    fake.introduceDomain(5);
+    expect([await store.domainExists(5), await store.domainExists(6)]).toEqual([true, false]);
+    fake.releaseDomain(5);
+    expect(await store.domainExists(5)).toBe(false);
     expect(changes).toEqual(['@releaseDomain', '@releaseDomain']);
   });
 

@@ -4,7 +4,7 @@ import path from 'node:path';
 import { processIsAlive } from '../../../lib/control/process-alive';
 import { ShmDevice } from '../../../lib/frontend/shm/shm-device';
 import { type CommandRun, runCommand } from '../captured-io';
-import { makeFakeTapdisk } from './fake-tapdisk';
+import { makeFakeTapdisk } from '../../control/fake-tapdisk';
 
 let root: string;
 let program: string;

@@ -3,7 +3,7 @@ import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { transformFileSync } from '@swc/core';
 
-const ROOT = path.join(__dirname, '../../..');
+const ROOT = path.join(__dirname, '../..');
 
 /**
  * Compiles what is needed into `directory` and returns the program's path. What the fake does is
@@ -47,6 +47,7 @@ const { handleSignals } = require('./lib/control/signals.js');
 const { TapdiskError } = require('./lib/errors.js');
 
 const disks = new Map();
+const rings = new Map();
 let requests = 0;
 const disk = (cookie) => {
   const found = disks.get(cookie);
@@ -56,9 +57,12 @@ const disk = (cookie) => {
 const host = {
   get openDisks() { return disks.size; },
   async open(cookie, { path, readOnly }) {
-    if (path.endsWith('/mute')) await new Promise(() => undefined);
-    if (path.endsWith('/refused')) throw new TapdiskError('VOLUME_NOT_FOUND', 'no volume ' + path);
-    const [volume, how] = path.split('?');
+    const [volume, suffixes = ''] = path.split('?');
+    if (volume.endsWith('/mute')) await new Promise(() => undefined);
+    if (volume.endsWith('/refused')) throw new TapdiskError('VOLUME_NOT_FOUND', 'no volume ' + volume);
+    const xen = /xen=([^&]+)/.exec(suffixes)?.[1];
+    const how = /wait|steal/.exec(suffixes)?.[0];
+    rings.set(cookie, xen && 'xen:' + xen);
     disks.set(cookie, { cookie, pid: process.pid, volume, readOnly, device: null, domid: null,
       state: how ? 'standby' : 'opened', reason: null, recording: null });
     if (how === 'steal') setTimeout(() => Object.assign(disk(cookie), path.includes('/undying')
@@ -69,7 +73,8 @@ const host = {
     if (disk(cookie).volume.endsWith('/unconnectable')) {
       throw new TapdiskError('DEVICE_NOT_FOUND', 'no device ' + minor);
     }
-    const device = (process.env.TAPDISK_TS_DEVICE ?? '/dev/none%d').replace('%d', minor);
+    const device = rings.get(cookie) ??
+      (process.env.TAPDISK_TS_DEVICE ?? '/dev/none%d').replace('%d', minor);
     if (disk(cookie).state === 'standby') return;
     Object.assign(disk(cookie), { device, domid, state: 'running' });
   },
