@@ -2,11 +2,12 @@
 import { assert } from '../../assert';
 import { TapdiskError, sentenceOf } from '../../errors';
 import type { BlockDevice } from '../../vbd/block-device';
-import type { XenStore, XenStoreWatch } from '../../xenstore/xenstore';
+import type { XenStore } from '../../xenstore/xenstore';
 import { XenStoreError } from '../../xenstore/xenstore-error';
 import type { FrontendEvents } from '../frontend';
 import { BackEndNodes, type BackEndView } from './back-end-nodes';
 import type { BackEndPath } from './back-end-path';
+import { BothSides, type SidesFound } from './both-sides';
 import { CoalescedLook } from './coalesced-look';
 import { decide, type Step } from './decide';
 import { diskNodes, featureNodes, type NodeChanges } from './features';
@@ -14,12 +15,12 @@ import { type FrontEndRings, readFrontEndRings } from './front-end-nodes';
 import {
   CLOSING_TIMEOUT_MS,
   LEAVE_RETRY_MS,
-  RECONNECT_PAUSE_MS,
   RING_OPEN_RETRY_MS,
   RING_OPEN_TIMEOUT_MS,
 } from './limits';
-import { type OpenRings, RingSession } from './ring-session';
-import { type OpenStore, StoreLink } from './store-link';
+import { ReconnectPause } from './reconnect-pause';
+import { type OpenRings, RingSession, type RingsToOpen } from './ring-session';
+import type { OpenStore } from './store-link';
 import type { XenRings } from './rings';
 import { XEN_FEATURES } from './xen-features';
 import {
@@ -29,7 +30,6 @@ import {
   XENBUS_INITIALISED,
   XENBUS_INIT_WAIT,
   type XenbusState,
-  xenbusStateOf,
 } from './xenbus-state';
 
 export interface HandshakeEvents extends FrontendEvents {
@@ -47,14 +47,10 @@ export interface HandshakeOptions {
   readonly onRingsClosed: (rings: XenRings) => void;
 }
 
-/** What a look has found: all that a step may build on. */
-interface Found {
-  readonly store: XenStore;
-  readonly view: BackEndView;
-  readonly frontEnd: XenbusState;
-}
+/** What a step may build on. */
+type Found = SidesFound & { readonly view: BackEndView };
 
-/** What is still to be done after a step: nothing until something changes, or a look after so long. */
+/** When to look again. What was written, by this side or by the toolstack before it, is a change. */
 const UNTIL_CHANGED = null;
 const AT_ONCE = 0;
 
@@ -69,28 +65,24 @@ export class Handshake {
   /** Why the last rings were refused or stopped. */
   private refusal: TapdiskError | null = null;
   private readonly nodes: BackEndNodes;
-  private readonly link: StoreLink;
+  private readonly sides: BothSides;
   private readonly looks: CoalescedLook;
-  private frontEndWatch: { path: string; watch: XenStoreWatch } | null = null;
+  private readonly reconnectPause = new ReconnectPause();
   private offered = false;
   private paused = false;
   private leaving = false;
   private saidTrouble = '';
   /** Of performance.now(). */
   private closingSinceMs: number | null = null;
-  private refusedAtMs = -Infinity;
   private openingSinceMs: number | null = null;
 
   constructor(private readonly options: HandshakeOptions) {
-    this.nodes = new BackEndNodes(options.place);
-    this.looks = new CoalescedLook(
-      () => this.look(),
-      (error) => this.trouble(error),
-    );
-    this.link = new StoreLink(options.openStore, {
-      onConnected: (store) => this.watchBackEnd(store),
-      onTrouble: (reason) => this.trouble(reason),
-    });
+    const { place, openStore } = options;
+    const onTrouble = (reason: unknown): void => this.trouble(reason);
+    const onChanged = (): void => this.looks.request();
+    this.nodes = new BackEndNodes(place);
+    this.looks = new CoalescedLook(() => this.look(), onTrouble);
+    this.sides = new BothSides(place.path, this.nodes, openStore, { onChanged, onTrouble });
   }
 
   /** Null once a front end has connected. */
@@ -99,7 +91,7 @@ export class Handshake {
   }
 
   start(): void {
-    this.link.start();
+    this.sides.start();
   }
 
   pause(): void {
@@ -132,43 +124,26 @@ export class Handshake {
 
   /** After `close`: a toolstack that took the disk away learns that it is free. */
   async farewell(): Promise<void> {
-    const { store } = this.link;
-    if (this.leaving && store !== null) {
-      await this.sayClosed(store).catch((error: unknown) => this.trouble(error));
-    }
-    await this.link.close();
+    if (this.leaving) await this.sayClosed().catch((error: unknown) => this.trouble(error));
+    await this.sides.close();
   }
 
-  private async sayClosed(store: XenStore): Promise<void> {
-    const view = await this.nodes.view(store);
+  private async sayClosed(): Promise<void> {
+    const found = await this.sides.look();
     // Made anew meanwhile, it is another process's.
-    if (view === null || view.online) return;
-    await this.nodes.change(store, view.state, XENBUS_CLOSED);
-  }
-
-  private watchBackEnd(store: XenStore): void {
-    this.frontEndWatch = null;
-    // Its first call comes at once and is the first look.
-    store
-      .watch(this.options.place.path, () => this.looks.request())
-      .catch((error: unknown) => {
-        this.trouble(error);
-        // A connection without its watch is none.
-        store.close();
-      });
+    if (found === null || found.view === null || found.view.online) return;
+    await this.nodes.change(found.store, found.view.state, XENBUS_CLOSED);
   }
 
   private async look(): Promise<number | null> {
-    const { store } = this.link;
-    // A new connection asks for a look.
-    if (store === null) return UNTIL_CHANGED;
-    const view = await this.nodes.view(store);
-    const frontEnd = view === null ? 0 : await this.frontEndState(store, view);
+    const found = await this.sides.look();
+    if (found === null) return UNTIL_CHANGED;
+    const { store, view, frontEnd } = found;
     const step = this.nextStep(view, frontEnd);
     this.saidTrouble = '';
     if (step === 'leave') return this.leave();
     if (step === 'disconnect') return this.disconnect(store, view);
-    if (view === null) return UNTIL_CHANGED;
+    assert(view !== null, 'without a directory there is nothing else to do');
     return this.take(step, { store, view, frontEnd });
   }
 
@@ -208,28 +183,9 @@ export class Handshake {
     }
   }
 
-  /** Watches the front end's state from the first look on that knows where it is. */
-  private async frontEndState(store: XenStore, view: BackEndView): Promise<XenbusState> {
-    let path: string;
-    try {
-      path = `${this.nodes.frontEndPath(view)}/state`;
-    } catch (error) {
-      // What is not the guest's is not read; the next step but waiting says why.
-      assert(error instanceof TapdiskError, 'only the path is refused');
-      return 0;
-    }
-    if (this.frontEndWatch?.path !== path) {
-      const former = this.frontEndWatch?.watch;
-      const watch = await store.watch(path, () => this.looks.request());
-      this.frontEndWatch = { path, watch };
-      await former?.stop();
-    }
-    return xenbusStateOf(await store.read(path));
-  }
-
   private async offer(found: Found): Promise<number | null> {
     const { store, view } = found;
-    const leftMs = this.refusedAtMs + RECONNECT_PAUSE_MS - performance.now();
+    const leftMs = this.reconnectPause.leftMs();
     if (leftMs > 0) return leftMs;
     try {
       this.nodes.frontEndPath(view);
@@ -240,15 +196,15 @@ export class Handshake {
     const features = { ...XEN_FEATURES, discardEnabled: view.discardEnabled };
     const nodes = featureNodes(this.options.blockDevice, features);
     this.offered = await this.nodes.change(store, view.state, XENBUS_INIT_WAIT, nodes);
-    return AT_ONCE;
+    return UNTIL_CHANGED;
   }
 
   /** `takenOver`: an earlier process served these rings, and the front end is to notice nothing. */
   private async connect(found: Found, takenOver: boolean): Promise<number | null> {
     const { view, frontEnd } = found;
     try {
-      const address = await this.readAddress(found);
-      this.open(address, takenOver);
+      const rings = await this.readRings(found);
+      this.open({ ...rings, takenOver, discard: view.discardEnabled });
     } catch (error) {
       if (error instanceof XenStoreError) throw error;
       // Whoever just ended, or hands the disk over, lets go of them only then.
@@ -267,20 +223,18 @@ export class Handshake {
     return AT_ONCE;
   }
 
-  private readAddress({ store, view }: Found): Promise<FrontEndRings> {
+  private readRings({ store, view }: Found): Promise<FrontEndRings> {
     this.nodes.checkMode(view, this.options.blockDevice);
     return readFrontEndRings(store, this.nodes.frontEndPath(view), XEN_FEATURES);
   }
 
-  private open(address: FrontEndRings, takenOver: boolean): void {
-    const onBroken = (): void => this.looks.request();
-    const session = new RingSession(this.options.openRings, { ...address, takenOver }, onBroken);
+  private open(rings: RingsToOpen): void {
+    const session = new RingSession(this.options.openRings, rings, () => this.looks.request());
     this.session = session;
     this.refusal = null;
     if (this.paused) session.rings.pause();
     session.rings.start();
-    const { abi, ringOrder, queues, persistent } = address;
-    const facts = { abi, ringOrder, queues: queues.length, persistent, takenOver };
+    const facts = { ...rings, queues: rings.queues.length };
     this.options.events.onNote(facts, 'serves the rings of a guest');
   }
 
@@ -288,15 +242,15 @@ export class Handshake {
   private async compare(found: Found): Promise<number | null> {
     const { session } = this;
     assert(session !== null, 'there are rings to compare with');
-    let address: FrontEndRings;
+    let rings: FrontEndRings;
     try {
-      address = await this.readAddress(found);
+      rings = await this.readRings(found);
     } catch (error) {
       if (error instanceof XenStoreError) throw error;
       // Not written to the end yet, or not to be served: the next change tells.
       return this.keepSize(found);
     }
-    if (session.isOf(address)) return this.keepSize(found);
+    if (session.isOf(rings)) return this.keepSize(found);
     await this.letGo(session);
     return this.connect(found, false);
   }
@@ -319,12 +273,12 @@ export class Handshake {
   private async announce({ store, view }: Found, nodes: NodeChanges = {}): Promise<number | null> {
     const all = { ...nodes, ...diskNodes(this.options.blockDevice, view) };
     await this.nodes.change(store, view.state, XENBUS_CONNECTED, all);
-    return AT_ONCE;
+    return UNTIL_CHANGED;
   }
 
   private async move({ store, view }: Found, next: XenbusState): Promise<number | null> {
     await this.nodes.change(store, view.state, next);
-    return AT_ONCE;
+    return UNTIL_CHANGED;
   }
 
   /** The front end has left its rings, or broke them. */
@@ -357,7 +311,7 @@ export class Handshake {
   private async tell(store: XenStore, view: BackEndView, reason: TapdiskError): Promise<void> {
     const isNews = this.refusal?.message !== reason.message;
     this.refusal = reason;
-    this.refusedAtMs = performance.now();
+    this.reconnectPause.refused();
     if (isNews) this.options.events.onStopped(reason);
     const wasAtWork = view.state === XENBUS_INIT_WAIT || view.state === XENBUS_CONNECTED;
     // To write the same again would be seen as a change, and looked at.

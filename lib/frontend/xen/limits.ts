@@ -27,8 +27,12 @@ export const XENSTORE_RETRY_MS = 500;
  */
 export const CLOSING_TIMEOUT_MS = 10_000;
 
-/** A front end whose ring was refused or broke may connect again after this time. */
-export const RECONNECT_PAUSE_MS = 1_000;
+/**
+ * A front end whose ring was refused or broke may connect again after this time, which doubles each
+ * time up to the largest: a guest that does nothing else costs little.
+ */
+export const RECONNECT_PAUSE_MS_MIN = 500;
+export const RECONNECT_PAUSE_MS_MAX = 32_000;
 
 /** A ring that a process which just ended, or hands the disk over, still has: tried again so often, */
 export const RING_OPEN_RETRY_MS = 20;

@@ -7,6 +7,8 @@ import type { XenRings } from './rings';
 export interface RingsToOpen extends FrontEndRings {
   /** An earlier process served them. */
   readonly takenOver: boolean;
+  /** The toolstack lets the guest give space back. */
+  readonly discard: boolean;
 }
 
 /** As openXenRings, with all that one disk's rings have in common. */
@@ -23,10 +25,10 @@ export class RingSession {
   /** `onBroken`: `broken` was set. Throws as openXenRings. */
   constructor(
     open: OpenRings,
-    private readonly address: RingsToOpen,
+    private readonly opened: RingsToOpen,
     onBroken: () => void,
   ) {
-    this.rings = open(address, (reason) => {
+    this.rings = open(opened, (reason) => {
       this.broken = reason;
       onBroken();
     });
@@ -34,7 +36,7 @@ export class RingSession {
 
   /** Whether a front end that says this means the rings that are open. */
   isOf(said: FrontEndRings): boolean {
-    const { abi, ringOrder, queues, persistent } = this.address;
+    const { abi, ringOrder, queues, persistent } = this.opened;
     return isDeepStrictEqual(said, { abi, ringOrder, queues, persistent });
   }
 }

@@ -6,8 +6,8 @@ import { XENSTORE_RETRY_MS } from './limits';
 export type OpenStore = (options: OpenXenStoreOptions) => Promise<XenStore>;
 
 export interface StoreLinkEvents {
-  /** A new connection: no watch is set on it. */
-  onConnected(store: XenStore): void;
+  /** A new connection: no watch is set on it. Where it rejects, it is given up for another. */
+  onConnected(store: XenStore): Promise<void>;
   /** Told of each loss, and of each try that failed. */
   onTrouble(reason: unknown): void;
 }
@@ -39,20 +39,21 @@ export class StoreLink {
 
   private async connect(): Promise<void> {
     let store: XenStore | null = null;
-    let lost: unknown = null;
+    let lost = false;
+    const lose = (reason: unknown): void => {
+      if (lost) return;
+      lost = true;
+      this.lose(reason);
+    };
     try {
-      store = await this.open({
-        onLost: (reason) => {
-          lost = reason;
-          if (store !== null && this.store === store) this.lose(reason);
-        },
-      });
+      store = await this.open({ onLost: lose });
+      if (lost) return;
+      this.store = store;
+      if (!this.closed) await this.events.onConnected(store);
     } catch (error) {
-      return this.lose(error);
+      store?.close();
+      lose(error);
     }
-    if (lost !== null) return this.lose(lost);
-    this.store = store;
-    if (!this.closed) this.events.onConnected(store);
   }
 
   private lose(reason: unknown): void {

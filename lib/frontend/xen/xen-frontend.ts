@@ -8,6 +8,7 @@ import { newRingCounters, type RingCounters } from '../ring-counters';
 import { parseBackEndPath } from './back-end-path';
 import { Handshake, type HandshakeEvents } from './handshake';
 import type { XenRings } from './rings';
+import { WithoutDiscard } from './without-discard';
 import type { XenHost } from './xen-host';
 
 export interface XenDisk {
@@ -67,9 +68,10 @@ export class XenFrontend implements Frontend {
       blockDevice,
       events,
       openStore: (options) => host.openStore(options),
-      openRings: (rings, onStopped) => {
+      openRings: ({ discard, ...rings }, onStopped) => {
         const address = { ...rings, domid, journalDirectory, journalKey };
-        return host.openRings(address, blockDevice, { onStopped });
+        const device = discard ? blockDevice : new WithoutDiscard(blockDevice);
+        return host.openRings(address, device, { onStopped });
       },
       onRingsClosed: (rings) => addCounters(this.earlier, rings.counters),
     });

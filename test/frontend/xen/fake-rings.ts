@@ -2,6 +2,7 @@
 import { TapdiskError } from '../../../lib/errors';
 import type { RingCounters } from '../../../lib/frontend/ring-counters';
 import { newRingCounters } from '../../../lib/frontend/ring-counters';
+import type { BlockDevice } from '../../../lib/vbd/block-device';
 import type { XenRings, XenRingsAddress } from '../../../lib/frontend/xen/rings';
 
 export class FakeRings implements XenRings {
@@ -16,6 +17,7 @@ export class FakeRings implements XenRings {
 
   constructor(
     readonly address: XenRingsAddress,
+    readonly blockDevice: BlockDevice,
     private readonly onStopped: (reason: TapdiskError) => void,
   ) {}
 

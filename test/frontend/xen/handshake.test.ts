@@ -128,11 +128,17 @@ describe('connecting', () => {
   });
 
   test('a disk whose toolstack wants no discard, and one that cannot be written to, offer none', async () => {
-    rig.toolstack({ 'discard-enable': '0', 'discard-granularity': '512' });
+    const keepSpace = { 'discard-enable': '0', 'discard-granularity': '512' };
+    rig.toolstack({ ...keepSpace, 'hotplug-status': 'connected' });
     rig.start();
     await rig.backIs('2');
     expect(rig.read('feature-discard')).toBe('0');
     expect(rig.read('discard-granularity')).toBeUndefined();
+    rig.guest({ ...ONE_PAGE, state: '3' });
+    await rig.backIs('4');
+    // One who asks all the same is refused by the ring.
+    expect(rig.rings.blockDevice.discardGranularityBytes).toBe(0);
+    expect(rig.rings.blockDevice.sectors).toBe(rig.disk.sectors);
   });
 });
 

@@ -6,6 +6,7 @@ import { TapdiskError } from '../../../lib/errors';
 import type { XenRingsAddress } from '../../../lib/frontend/xen/rings';
 import { XenFrontend } from '../../../lib/frontend/xen/xen-frontend';
 import type { XenHost } from '../../../lib/frontend/xen/xen-host';
+import type { BlockDevice } from '../../../lib/vbd/block-device';
 import { openXenStore } from '../../../lib/xenstore/open-xenstore';
 import { FakeBlockDevice, type FakeBlockDeviceOptions } from '../fake-block-device';
 import { FakeXenstored } from '../../xenstore/fake-xenstored';
@@ -166,17 +167,18 @@ export class XenRig {
     return {
       steadyMemory: [],
       openStore: (options) => openXenStore({ ...options, env }),
-      openRings: (address, _, { onStopped }) => this.openRings(address, onStopped),
+      openRings: (address, device, { onStopped }) => this.openRings(address, device, onStopped),
       close: () => void this.hostsClosed++,
     };
   }
 
   private openRings(
     address: XenRingsAddress,
+    device: BlockDevice,
     onStopped: (reason: TapdiskError) => void,
   ): FakeRings {
     if (this.openError !== null) throw this.openError;
-    const rings = new FakeRings(address, onStopped);
+    const rings = new FakeRings(address, device, onStopped);
     this.opened.push(rings);
     return rings;
   }
