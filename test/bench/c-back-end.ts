@@ -7,6 +7,7 @@ import { cProgram } from './c-programs';
 import { LineChild } from './child';
 import { untilUndone } from './left-behind';
 import type { Load, Path } from './load';
+import { layMemory, type MemoryLayout } from './memory-layout';
 import { RingClient } from './ring-client';
 import type { Sample } from './sample';
 import { DISK_BYTES, DURATION_MS, MEMORY_DIRECTORY, SECTOR_BYTES } from './settings';
@@ -19,11 +20,17 @@ export class CBackEnd {
     private readonly client: RingClient,
   ) {}
 
-  static async start(file: string, geometry: ShmGeometry, path: Path): Promise<CBackEnd> {
+  static async start(
+    file: string,
+    geometry: ShmGeometry,
+    path: Path,
+    memory: MemoryLayout = 'gathered',
+  ): Promise<CBackEnd> {
     const directory = mkdtempSync(join(MEMORY_DIRECTORY, 'tapdisk-ts-c-'));
     const forget = untilUndone(() => rmSync(directory, { recursive: true, force: true }));
     const device = join(directory, 'ring');
     ShmDevice.create(device, geometry);
+    layMemory(join(device, 'ring'), memory);
     const sectors = String(DISK_BYTES / SECTOR_BYTES);
     const server = new LineChild(cProgram('back-end'), [device, file, sectors, path]);
     await server.answer();

@@ -7,7 +7,7 @@ import { PROGRAMS_DIRECTORY } from './settings';
 
 const SOURCES = join(PROJECT_ROOT, 'test/bench/c');
 
-export type CProgram = 'ring-load' | 'back-end';
+export type CProgram = 'ring-load' | 'back-end' | 'lay-memory';
 
 /** Path of the program. */
 export function cProgram(name: CProgram): string {
@@ -18,7 +18,8 @@ export function cProgram(name: CProgram): string {
   );
   if (built > newest) return path;
   mkdirSync(PROGRAMS_DIRECTORY, { recursive: true });
-  const sources = [`${name}.c`, 'shm-device.c'].map((file) => join(SOURCES, file));
+  const shared = name === 'lay-memory' ? [] : ['shm-device.c'];
+  const sources = [`${name}.c`, ...shared].map((file) => join(SOURCES, file));
   execFileSync('cc', ['-O2', '-Wall', '-Wextra', '-o', path, ...sources], { stdio: 'inherit' });
   return path;
 }

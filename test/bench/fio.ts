@@ -3,8 +3,9 @@ import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import { z } from 'zod';
 import type { Load, Path } from './load';
+import { type MemoryLayout, withMemory } from './memory-layout';
 import type { Sample } from './sample';
-import { DURATION_MS } from './settings';
+import { DURATION_MS, KIB } from './settings';
 
 const run = promisify(execFile);
 
@@ -30,8 +31,12 @@ const report = z.object({
 
 const US_PER_MS = 1000;
 
+/** What fio rounds its buffers up by. */
+const PAGE_BYTES = 4 * KIB;
+
 /**
- * On a file, with what the dir store has: io_uring, and its own memory and file registered.
+ * On a file, with what the dir store has: io_uring, and its own memory, of the same layout, and file
+ * registered.
  *
  * `usr_cpu` and `sys_cpu` are percent of the job's run time (fio's HOWTO).
  */
@@ -40,19 +45,24 @@ export async function fioOnFile(
   path: Path,
   file: string,
   sizeBytes: number,
+  layout: MemoryLayout = 'gathered',
 ): Promise<Sample> {
-  const job = await runJob(load, [
-    `--filename=${file}`,
-    '--ioengine=io_uring',
-    '--registerfiles',
-    '--fixedbufs',
-    `--direct=${path === 'direct' ? 1 : 0}`,
-    `--size=${sizeBytes}`,
-    '--allow_file_create=0',
-    '--fallocate=none',
-    // Warm pages are the point of a hot run.
-    '--invalidate=0',
-  ]);
+  const memoryBytes = load.blockBytes * load.depth + PAGE_BYTES;
+  const job = await withMemory(layout, memoryBytes, (memory) =>
+    runJob(load, [
+      `--filename=${file}`,
+      '--ioengine=io_uring',
+      '--registerfiles',
+      '--fixedbufs',
+      `--iomem=mmapshared:${memory}`,
+      `--direct=${path === 'direct' ? 1 : 0}`,
+      `--size=${sizeBytes}`,
+      '--allow_file_create=0',
+      '--fallocate=none',
+      // Warm pages are the point of a hot run.
+      '--invalidate=0',
+    ]),
+  );
   const runUs = job.job_runtime * US_PER_MS;
   return {
     ...sampleOf(load, job),

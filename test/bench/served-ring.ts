@@ -5,6 +5,7 @@ import { BLKTAP_GEOMETRY, type ShmGeometry } from '../../lib/frontend/shm/shm-ge
 import { TapdiskUnderTest } from '../e2e/tapdisk-under-test';
 import { untilUndone } from './left-behind';
 import { loads, type Load, type Path } from './load';
+import { layMemory, type MemoryLayout } from './memory-layout';
 import { RingClient, type Extent } from './ring-client';
 import type { Sample } from './sample';
 import {
@@ -33,6 +34,8 @@ const WARMING = [...loads('random', 4 * KIB, [1, 32])] as const;
 export interface ServeRing {
   readonly path: Path;
   readonly geometry?: ShmGeometry;
+  /** Of the ring and its data pages; gathered unless told. */
+  readonly memory?: MemoryLayout;
   readonly storeKind?: string;
   readonly etcdEndpoints?: readonly string[];
   readonly sizeBytes?: number;
@@ -66,6 +69,7 @@ export class ServedRing {
       ...(options.etcdEndpoints !== undefined && { etcdEndpoints: options.etcdEndpoints }),
       env: { ...options.env, TAPDISK_TS_DIRECT: options.path === 'hot' ? 'off' : 'on' },
     });
+    layMemory(join(tapdisk.deviceDirectory, 'ring'), options.memory ?? 'gathered');
     return new ServedRing(tapdisk, poolParent);
   }
 

@@ -3,6 +3,7 @@ import type { ShmGeometry } from '../../../lib/frontend/shm/shm-geometry';
 import { CBackEnd } from '../c-back-end';
 import { fioOnFile } from '../fio';
 import { loads, nameOfLoad, type Load, type Path } from '../load';
+import type { MemoryLayout } from '../memory-layout';
 import { atLeast, atMost, compare, type Compared } from '../row';
 import { INDIRECT_RING, PLAIN_RING, ServedRing } from '../served-ring';
 import { DISK_BYTES, KIB, MIB } from '../settings';
@@ -20,6 +21,7 @@ const LARGE_HOT = loads('sequential', MIB, [32]);
 export async function ring(done: RowDone): Promise<void> {
   await onRing('direct', PLAIN_RING, [...SMALL, ...MIDDLE], done);
   await onRing('direct', INDIRECT_RING, LARGE, done);
+  await onRing('direct', INDIRECT_RING, LARGE, done, 'scattered');
   await onRing('hot', PLAIN_RING, [...SMALL, ...MIDDLE_HOT], done);
   await onRing('hot', INDIRECT_RING, LARGE_HOT, done);
 }
@@ -29,17 +31,18 @@ async function onRing(
   geometry: ShmGeometry,
   tried: readonly Load[],
   done: RowDone,
+  memory: MemoryLayout = 'gathered',
 ): Promise<void> {
-  const served = await ServedRing.prepare({ path, geometry });
+  const served = await ServedRing.prepare({ path, geometry, memory });
   const file = served.extentFile;
-  const peer = await CBackEnd.start(file, geometry, path);
+  const peer = await CBackEnd.start(file, geometry, path, memory);
   for (const load of tried) {
     done(
       await compare({
-        load: nameOfLoad(load, path),
+        load: nameOfLoad(load, path) + (memory === 'scattered' ? ', scattered memory' : ''),
         ours: { who: 'tapdisk-ts', run: () => served.run(load) },
         peers: [
-          { who: FIO, run: () => fioOnFile(load, path, file, DISK_BYTES) },
+          { who: FIO, run: () => fioOnFile(load, path, file, DISK_BYTES, memory) },
           ...(isForC(load, path) ? [{ who: C, run: () => peer.run(load) }] : []),
         ],
         ...goalsOf(load, path),
