@@ -90,3 +90,6 @@ export const XEN_QUEUES_MAX = 4;
  */
 export const STAGING_STEADY_PAGES = 1024;
 export const STAGING_PAGES_MAX = 9216;
+
+/** Copies handed to Xen at a time, for each direction of a queue; further requests are the next batch. */
+export const GRANT_COPIES_MAX = 1024;

@@ -10,16 +10,20 @@ import { PageRuns } from './page-runs';
 
 /**
  * Two pieces of one mapping: the first is for everyday, and may be pinned; the second takes what is
- * beyond, and its pages cost nothing before they are used.
+ * beyond, and its pages cost nothing before they are used. Beside them lies one page that an
+ * indirect request's segments are copied to.
  */
 export class StagingArea {
   /** May be registered with an engine for as long as this is open. */
   readonly steadyMemory: readonly MemoryArea[];
+  readonly indirectPage: MemoryArea;
+  /** The same in words. */
+  readonly indirectWords: Int32Array;
   private readonly mapping: Mapping;
   private readonly parts: readonly { readonly memory: MemoryArea; readonly pages: PageRuns }[];
 
   constructor() {
-    this.mapping = mapZeroed(STAGING_PAGES_MAX * PAGE_BYTES);
+    this.mapping = mapZeroed((STAGING_PAGES_MAX + 1) * PAGE_BYTES);
     const overflowPages = STAGING_PAGES_MAX - STAGING_STEADY_PAGES;
     this.parts = [
       { memory: this.part(0, STAGING_STEADY_PAGES), pages: new PageRuns(STAGING_STEADY_PAGES) },
@@ -29,6 +33,9 @@ export class StagingArea {
       },
     ];
     this.steadyMemory = [this.parts[0].memory];
+    this.indirectPage = this.part(STAGING_PAGES_MAX, 1);
+    const { buffer, byteOffset } = this.indirectPage.bytes;
+    this.indirectWords = new Int32Array(buffer, byteOffset, PAGE_BYTES / 4);
   }
 
   /** Whether `give` can follow for so many pages. */
