@@ -42,6 +42,8 @@ interface DeviceNumber {
 
 export class Disk {
   private frontend: Frontend | null = null;
+  /** The front end that was closed last. */
+  private left: Frontend | null = null;
   private device: DeviceNumber | null = null;
   private isPaused = false;
   private isHandingOver = false;
@@ -53,6 +55,8 @@ export class Disk {
     private readonly options: OpenDisk,
     /** "pool/volume" */
     private readonly path: string,
+    /** See DiskPath. */
+    private readonly xenBackend: string | null,
     private served: ServedVolume | null,
     private readonly waiting: WaitingVolume | null,
   ) {
@@ -62,16 +66,16 @@ export class Disk {
   /** As ServedVolume.open, or for a disk to be waited for as WaitingVolume.open. */
   static async open(options: OpenDisk): Promise<Disk> {
     const { cookie, log } = options;
-    const { path, mode } = parseDiskPath(options.path);
+    const { path, mode, xenBackend } = parseDiskPath(options.path);
     const onRecordingEnded = (reason: TapdiskError): void =>
       log.warn({ cookie, code: reason.code }, reason.message);
     const fenceObserver = logFence(log, path);
     const setting = { path, readOnly: options.readOnly, onRecordingEnded, fenceObserver };
     if (mode === 'attach') {
-      return new Disk(options, path, await ServedVolume.open(setting), null);
+      return new Disk(options, path, xenBackend, await ServedVolume.open(setting), null);
     }
     prepareFrontend();
-    return new Disk(options, path, null, await WaitingVolume.open(setting, mode));
+    return new Disk(options, path, xenBackend, null, await WaitingVolume.open(setting, mode));
   }
 
   get image(): OpenedImage {
@@ -182,6 +186,7 @@ export class Disk {
     if (this.isPaused) this.resumeServed(this.served);
     await this.closeRing();
     await this.served.close();
+    await this.left?.afterRelease?.();
   }
 
   private async pauseServed(
@@ -239,16 +244,18 @@ export class Disk {
     }
   }
 
-  private openRing(served: ServedVolume, { minor }: DeviceNumber): void {
+  private openRing(served: ServedVolume, device: DeviceNumber): void {
     const { log, cookie, onCloseAsked } = this.options;
     const { vbd, engine } = served;
     const events = {
       onStopped: (reason: TapdiskError) => log.error({ cookie, code: reason.code }, reason.message),
       onCloseAsked,
+      onNote: (facts: object, sentence: string) => log.info({ cookie, ...facts }, sentence),
     };
     const watch: WatchReadable | undefined =
       engine === null ? undefined : (...watched) => engine.watchReadable(...watched);
-    const frontend = openFrontend(minor, vbd, events, watch);
+    const place = { ...device, xenBackend: this.xenBackend };
+    const frontend = openFrontend(place, vbd, events, watch);
     for (const area of frontend.steadyMemory) engine?.registerMemory(area);
     vbd.writeThrough = !frontend.flushCapable;
     this.frontend = frontend;
@@ -263,6 +270,7 @@ export class Disk {
     await frontend.close();
     for (const area of frontend.steadyMemory) served?.engine?.unregisterMemory(area);
     this.frontend = null;
+    this.left = frontend;
   }
 
   /** Whoever resumed it meanwhile would let a guest write to what is another's. */

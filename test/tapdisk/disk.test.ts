@@ -76,3 +76,12 @@ test('a local pool has nothing to steal', async () => {
   expect(thief.status()).toMatchObject({ state: 'stopped' });
   expect(thief.status().reason).toContain('pool of one host');
 });
+
+test('a disk whose ring is in a guest`s memory is connected to that guest alone', async () => {
+  const disk = await open('main/a?xen=backend/vbd/5/51712');
+  expect(disk.status()).toMatchObject({ volume: 'main/a', state: 'opened' });
+  const connect = async (domid: number): Promise<void> => disk.connect({ minor: 0, domid });
+  await expect(connect(6)).rejects.toEqual(refusal('XEN_DOMID_MISMATCH', 'domain 5'));
+  // Refused, it may be connected to the right one.
+  expect(disk.status().state).toBe('opened');
+});
