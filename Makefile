@@ -8,6 +8,9 @@ SHELL := /bin/bash
 
 PREFIX ?= /usr/local
 LIBDIR := $(PREFIX)/lib/tapdisk-ts
+# Where systemd and libxl look.
+UNITDIR ?= $(PREFIX)/lib/systemd/system
+XEN_SCRIPTS ?= /etc/xen/scripts
 
 # ffi-napi 4.0.3 compiles against Node 20's and 22's headers only with this flag.
 export CXXFLAGS += -DNODE_API_EXPERIMENTAL_NOGC_ENV_OPT_OUT
@@ -125,10 +128,10 @@ soak: build ## A million verified requests through a ring and NBD at once (SEED=
 	@.ci/need-debian fio:fio
 	node dist/test/bench/soak.js
 
-install: build ## Install below PREFIX (/usr/local): both programs and what they need
+install: build ## Install below PREFIX (/usr/local): programs, systemd unit, and Xen's hotplug script
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(LIBDIR)
 	rm -rf $(DESTDIR)$(LIBDIR)/dist
-	cp -r bin dist package.json package-lock.json .npmrc LICENSE README.md $(DESTDIR)$(LIBDIR)/
+	cp -r bin dist docs package.json package-lock.json .npmrc LICENSE README.md $(DESTDIR)$(LIBDIR)/
 	rm -rf $(DESTDIR)$(LIBDIR)/dist/test
 	install -d $(DESTDIR)$(LIBDIR)/native-bindings/addon/build/Release
 	-install -m 644 native-bindings/addon/build/Release/*.node \
@@ -136,9 +139,14 @@ install: build ## Install below PREFIX (/usr/local): both programs and what they
 	cd $(DESTDIR)$(LIBDIR) && npm install --no-save --omit=dev --no-fund --no-audit --loglevel=error
 	ln -sf $(LIBDIR)/bin/tapdisk-ts $(DESTDIR)$(PREFIX)/bin/tapdisk-ts
 	ln -sf $(LIBDIR)/bin/tapdisk $(DESTDIR)$(PREFIX)/bin/tapdisk
+	install -d $(DESTDIR)$(UNITDIR) $(DESTDIR)$(XEN_SCRIPTS)
+	sed 's|@BINDIR@|$(PREFIX)/bin|; s|@LIBDIR@|$(LIBDIR)|' share/tapdisk-ts.service \
+	  > $(DESTDIR)$(UNITDIR)/tapdisk-ts.service
+	install -m 755 share/block-tapdisk-ts $(DESTDIR)$(XEN_SCRIPTS)/block-tapdisk-ts
 
 uninstall: ## Remove what install put there
 	rm -rf $(DESTDIR)$(LIBDIR) $(DESTDIR)$(PREFIX)/bin/tapdisk-ts $(DESTDIR)$(PREFIX)/bin/tapdisk
+	rm -f $(DESTDIR)$(UNITDIR)/tapdisk-ts.service $(DESTDIR)$(XEN_SCRIPTS)/block-tapdisk-ts
 
 clean: ## Remove everything that was built or installed here
 	rm -rf node_modules dist .coverage .bench native-bindings/addon/build

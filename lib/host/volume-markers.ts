@@ -26,16 +26,19 @@ export function volumeOfMarker(directory: string, file: string): string | null {
   return parts.length === 2 && parts[0] !== '..' ? parts.join('/') : null;
 }
 
-/** Where a daemon of this host keeps markers: one for a volume that was just made. */
+/**
+ * For a volume that was just made, where a daemon of this host keeps markers, so that it need not
+ * be waited for. Where that fails the daemon's next look mends it.
+ */
 export function addMarker(env: Environment, pool: string, volume: string): void {
-  const directory = markersDirectory(env);
-  if (!existsSync(directory)) return;
-  mkdirSync(path.join(directory, pool), { recursive: true, mode: 0o700 });
-  writeFileSync(path.join(directory, pool, volume), '', { mode: 0o600 });
-}
-
-export function removeMarker(env: Environment, pool: string, volume: string): void {
-  rmSync(path.join(markersDirectory(env), pool, volume), { force: true });
+  try {
+    const directory = markersDirectory(env);
+    if (!existsSync(directory)) return;
+    mkdirSync(path.join(directory, pool), { recursive: true, mode: 0o700 });
+    writeFileSync(path.join(directory, pool, volume), '', { mode: 0o600 });
+  } catch {
+    return;
+  }
 }
 
 /** Makes the directory where it is missing, and its files those of the volumes that there are. */

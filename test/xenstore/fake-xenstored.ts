@@ -29,6 +29,8 @@ interface Client {
 
 interface Transaction {
   readonly tree: NodeTree;
+  /** As it was at the beginning. */
+  readonly base: NodeTree;
   /** Generation of each node at its first use; -1 where there was none. */
   readonly seen: Map<string, number>;
   readonly changes: Change[];
@@ -185,7 +187,7 @@ export class FakeXenstored {
     }
     const tree = transaction?.tree ?? this.tree;
     const node = tree.find(at);
-    transaction?.seen.set(at, transaction.seen.get(at) ?? node?.generation ?? -1);
+    transaction?.seen.set(at, transaction.base.find(at)?.generation ?? -1);
     const change = changeOf(type, at, payload, rest);
     if (change !== null) {
       if (change.kind !== 'write' && change.kind !== 'mkdir' && node === undefined) {
@@ -211,7 +213,8 @@ export class FakeXenstored {
 
   private begin(client: Client): Buffer {
     const id = ++this.lastTransactionId;
-    client.transactions.set(id, { tree: this.tree.copy(), seen: new Map(), changes: [] });
+    const [tree, base] = [this.tree.copy(), this.tree.copy()];
+    client.transactions.set(id, { tree, base, seen: new Map(), changes: [] });
     return encodeStrings(String(id));
   }
 

@@ -233,6 +233,19 @@ describe('transactions', () => {
     expect([result, fake.read('/counter'), tries]).toEqual([21, '22', 3]);
   });
 
+  test('do not meet their own changes', async () => {
+    const store = await open();
+    fake.write('/a/b', '1');
+    let tries = 0;
+    await store.transaction(async (inside) => {
+      tries++;
+      await inside.remove('/a/b');
+      expect(await inside.list('/a')).toEqual([]);
+      await inside.remove('/a');
+    });
+    expect([tries, fake.list('/')]).toEqual([1, []]);
+  });
+
   test('XENSTORE_CONFLICT where another always comes first', async () => {
     const store = await open();
     let tries = 0;

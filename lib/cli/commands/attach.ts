@@ -1,4 +1,4 @@
-/** `tapdisk-ts attach`: starts a process that serves a volume on a ring. */
+/** `tapdisk-ts attach`: starts a process that serves a volume on a ring, or to a domain. */
 import { resolve } from 'node:path';
 import type { WaitProgress } from '../../control/disk-host';
 import { parseVolumeAddress } from '../../pool/address';
@@ -6,6 +6,7 @@ import type { AttachMode } from '../../tapdisk/disk-path';
 import { type CommandContext, defineCommand } from '../command';
 import { UsageError } from '../failure';
 import { type Progress, startProgress } from '../progress';
+import { attachToDomain } from '../running/attach-to-domain';
 import { attachVolume } from '../running/attach-volume';
 import { formatSize } from '../sizes';
 
@@ -18,6 +19,7 @@ export const attach = defineCommand({
     ['tapdisk-ts attach main/disk1', "Serve it on a new ring of the kernel's blktap2 module"],
     ['tapdisk-ts attach main/disk1 --minor 3', 'On /dev/xen/blktap3, or where that minor is'],
     ['tapdisk-ts attach main/disk1 --device shm:/dev/shm/rings', 'On a stand-in, without Xen'],
+    ['tapdisk-ts attach main/disk1 --domain web --device xvdb', 'As a disk of a running domain'],
     [
       'tapdisk-ts attach main/disk1 --wait',
       'Stand by, and serve it once it is free or handed over',
@@ -42,7 +44,13 @@ export const attach = defineCommand({
         type: 'string',
         default: 'auto',
         requiresArg: true,
-        describe: 'auto, shm:DIRECTORY, or the path of a blktap device',
+        describe: 'auto, shm:DIRECTORY, or the path of a blktap device; xvdb with --domain',
+      })
+      .option('domain', {
+        type: 'string',
+        requiresArg: true,
+        conflicts: ['minor', 'queues', 'log'],
+        describe: 'Name or number of the running domain that gets the disk',
       })
       .option('minor', { type: 'number', requiresArg: true, describe: "Device's minor, 0 to 255" })
       .option('queues', {
@@ -59,8 +67,14 @@ export const attach = defineCommand({
       .option('log', { type: 'string', requiresArg: true, describe: "File for the process's log" }),
   async run(options, context) {
     const { io, output } = context;
-    parseVolumeAddress(options.volume);
+    const address = parseVolumeAddress(options.volume);
     const mode = modeOf(options);
+    const { domain, device } = options;
+    if (domain !== undefined) {
+      if (mode !== 'attach') throw new UsageError('a domain gets its disk at once or not at all');
+      if (device === 'auto') throw new UsageError('say what the domain calls it: --device xvdb');
+      return attachToDomain({ address, domain, device, readOnly: options.readOnly }, context);
+    }
     const log = options.log ?? io.env.TAPDISK_TS_LOG;
     const progress = stealProgress(context);
     const attached = await attachVolume({

@@ -1,4 +1,5 @@
 /** `tapdisk-ts create`: a new, empty, thin volume. */
+import { addMarker } from '../../host/volume-markers';
 import { parseVolumeAddress } from '../../pool/address';
 import { defineCommand } from '../command';
 import { formatSize, parseSize } from '../sizes';
@@ -38,6 +39,7 @@ export const create = defineCommand({
       const wanted = { name: volume, sizeBytes: size, chunkBytes };
       pool.checkVolume(wanted);
       const record = await pool.coordination.create(wanted);
+      addMarker(context.io.env, poolName, volume);
       context.output.result(
         { pool: poolName, ...record },
         `created ${poolName}/${volume}: ${formatSize(size)} in chunks of ${formatSize(chunkBytes)}`,

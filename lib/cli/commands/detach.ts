@@ -1,7 +1,11 @@
 /** `tapdisk-ts detach`: gives a running disk's volume back. */
+import { type BackEndPath, backEndOfDevice } from '../../host/back-end-path';
+import { detachDomainDisk } from '../../host/domain-disk';
+import { openXenStore } from '../../xenstore/open-xenstore';
 import { defineCommand } from '../command';
 import { askDisk, diskOptions, findDisk } from '../running/disk-options';
 import { releaseDevice } from '../running/release-device';
+import type { CommandIo } from '../io';
 
 export const detach = defineCommand({
   usage: 'detach <volume>',
@@ -18,9 +22,24 @@ export const detach = defineCommand({
     }),
   async run(options, { io, output }) {
     const found = await findDisk(options, io);
+    const { volume, pid, device, domid } = found.disk;
+    const backEnd = backEndOfDevice(device);
+    if (backEnd !== null) {
+      await detachFromDomain(backEnd, io);
+      output.result({ volume, pid, device }, `${volume} detached from domain ${domid}`);
+      return;
+    }
     await askDisk(found, 'detach', {});
-    const { volume, pid, device } = found.disk;
     if (options['remove-device'] && device !== null) releaseDevice(device);
     output.result({ volume, pid, device }, `${volume} detached from process ${pid}`);
   },
 });
+
+async function detachFromDomain(backEnd: BackEndPath, io: CommandIo): Promise<void> {
+  const store = await openXenStore({ env: io.env });
+  try {
+    await detachDomainDisk(store, backEnd);
+  } finally {
+    store.close();
+  }
+}

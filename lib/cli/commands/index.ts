@@ -2,6 +2,7 @@
 import type { Command, CommandGroup } from '../command';
 import { attach } from './attach';
 import { create } from './create';
+import { daemon } from './daemon';
 import { deleteCommand } from './delete';
 import { detach } from './detach';
 import { doctor } from './doctor';
@@ -36,6 +37,7 @@ export const commands: readonly (Command | CommandGroup)[] = [
   info,
   deleteCommand,
   attach,
+  daemon,
   {
     name: 'serve',
     summary: 'Serve volumes to clients other than Xen guests',
