@@ -56,9 +56,13 @@ export const ETCD_READ_BYTES_MAX = 2 * 2 ** 20;
 /** Chunks in one transaction: etcd refuses more than 128 operations, and the guard takes some. */
 export const ETCD_TRANSACTION_CHUNKS_MAX = 96;
 
-/** Transactions that write, and that read, under way at once; further chunks wait and gather. */
-export const ETCD_WRITES_IN_FLIGHT_MAX = 4;
-export const ETCD_READS_IN_FLIGHT_MAX = 4;
+/**
+ * Transactions that write, and that read, under way at once; further chunks wait and gather. Two, as
+ * each costs etcd and this process more than one more chunk in it: of 4, 8 and 16 none was quicker
+ * (docs/performance.md).
+ */
+export const ETCD_WRITES_IN_FLIGHT_MAX = 2;
+export const ETCD_READS_IN_FLIGHT_MAX = 2;
 
 /** Longest that one attempt may take; then it is tried again, until the volume is lost. */
 export const ETCD_ATTEMPT_TIMEOUT_MS = 4000;

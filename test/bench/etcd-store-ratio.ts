@@ -8,6 +8,7 @@ import type { ChunkStore } from '../../lib/store/chunk-store';
 import { openEtcdStore } from '../../lib/store/etcd/etcd-store';
 import { ETCD_CHUNK_BYTES } from '../../lib/store/limits';
 import { heapArea } from '../../lib/store/memory-area';
+import { median } from './sample';
 
 export interface EtcdStoreRatio {
   readonly operation: 'write' | 'read';
@@ -17,12 +18,14 @@ export interface EtcdStoreRatio {
   readonly rawPerSecond: number;
   /** Above 1 the store is quicker. */
   readonly ratio: number;
+  /** (highest − lowest) / median of the rounds' ratios. */
+  readonly spread: number;
 }
 
 export interface RatioSetting {
   readonly endpoints: readonly string[];
   readonly depths: readonly number[];
-  /** Of each single measurement; there are six a depth. */
+  /** Of all measurements of one side at one depth together. */
   readonly durationMs: number;
 }
 
@@ -31,8 +34,11 @@ const KEYS = 128;
 const DEADLINE_MS = 10_000;
 /** So small that every read of the store is one of etcd. */
 const NO_CACHE_BYTES = 1;
-/** Store and raw take turns, since other work on the machine comes and goes. */
-const ROUNDS = 3;
+/**
+ * Store and raw take turns, and so does who is first: other work on the machine comes and goes, and a
+ * disk that writes back slows whoever comes next.
+ */
+const ROUNDS = 12;
 
 type Once = (key: number) => Promise<void>;
 
@@ -82,7 +88,20 @@ function raw(etcd: Etcd, operation: ChunkOperation, compactor: Compactor): Once 
   };
 }
 
-/** Median ratio of some rounds each. */
+/** Medians: of the ratios of neighbouring measurements, not the ratio of the medians. */
+function summaryOf(
+  rounds: readonly Pick<EtcdStoreRatio, 'storePerSecond' | 'rawPerSecond'>[],
+): Omit<EtcdStoreRatio, 'operation' | 'depth'> {
+  const ratios = rounds.map(({ storePerSecond, rawPerSecond }) => storePerSecond / rawPerSecond);
+  return {
+    storePerSecond: median(rounds.map(({ storePerSecond }) => storePerSecond)),
+    rawPerSecond: median(rounds.map(({ rawPerSecond }) => rawPerSecond)),
+    ratio: median(ratios),
+    spread: (Math.max(...ratios) - Math.min(...ratios)) / median(ratios),
+  };
+}
+
+/** The store beside the raw client, at each depth and in both directions. */
 export async function etcdStoreRatios(setting: RatioSetting): Promise<EtcdStoreRatio[]> {
   const { endpoints, depths, durationMs } = setting;
   const etcd = await openEtcd({ endpoints: [...endpoints], prefix: '/bench-store/' }, {});
@@ -101,15 +120,17 @@ export async function etcdStoreRatios(setting: RatioSetting): Promise<EtcdStoreR
       for (const operation of [CHUNK_WRITE, CHUNK_READ] as const) {
         const through = throughStore(operation === CHUNK_READ ? uncached : store, operation);
         const direct = raw(etcd, operation, compactor);
-        const rounds: { storePerSecond: number; rawPerSecond: number; ratio: number }[] = [];
+        const roundMs = durationMs / ROUNDS;
+        const rounds: Pick<EtcdStoreRatio, 'storePerSecond' | 'rawPerSecond'>[] = [];
         for (let round = 0; round < ROUNDS; round++) {
-          const storePerSecond = await rate(through, depth, durationMs);
-          const rawPerSecond = await rate(direct, depth, durationMs);
-          rounds.push({ storePerSecond, rawPerSecond, ratio: storePerSecond / rawPerSecond });
+          const isRawFirst = round % 2 === 1;
+          const before = isRawFirst ? await rate(direct, depth, roundMs) : 0;
+          const storePerSecond = await rate(through, depth, roundMs);
+          const rawPerSecond = isRawFirst ? before : await rate(direct, depth, roundMs);
+          rounds.push({ storePerSecond, rawPerSecond });
         }
-        rounds.sort((a, b) => a.ratio - b.ratio);
         const name = operation === CHUNK_READ ? 'read' : 'write';
-        results.push({ operation: name, depth, ...rounds[Math.floor(ROUNDS / 2)] });
+        results.push({ operation: name, depth, ...summaryOf(rounds) });
       }
     }
     return results;

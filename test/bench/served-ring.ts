@@ -112,8 +112,8 @@ export class ServedRing {
     this.stopped?.();
   }
 
-  run(load: Load): Promise<Sample> {
-    return this.client.run(load, DURATION_MS, this.pid);
+  run(load: Load, durationMs = DURATION_MS): Promise<Sample> {
+    return this.client.run(load, durationMs, this.pid);
   }
 
   /** Both directions once: code that has run for a while is compiled code. */

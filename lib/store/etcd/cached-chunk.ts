@@ -77,8 +77,11 @@ export function changedValue(chunk: CachedChunk, changes: readonly Change[]): Bu
   const room = Buffer.allocUnsafe(roomBytes);
   let end = HEADER_BYTES;
   if (before !== null && !chunk.isDamaged) {
-    before.copy(room);
     end = before.length;
+    // What the first change lays over need not be copied: of whole chunks that is all.
+    const first = changes.at(0);
+    const coversAll = first?.io != null && first.offset === 0 && HEADER_BYTES + first.length >= end;
+    if (!coversAll) before.copy(room);
   }
   for (const { offset, length, io } of changes) {
     const from = HEADER_BYTES + offset;
