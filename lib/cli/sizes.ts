@@ -27,6 +27,13 @@ export function parseSize(text: string): number {
   return Number(bytes);
 }
 
+/** A size, or `+SIZE` for what shall be added. */
+export function parseNewSize(text: string): { toBytes: number } | { byBytes: number } {
+  const trimmed = text.trim();
+  if (!trimmed.startsWith('+')) return { toBytes: parseSize(trimmed) };
+  return { byBytes: parseSize(trimmed.slice(1)) };
+}
+
 function sizeInvalid(text: string, why: string): TapdiskError {
   return new TapdiskError(
     'SIZE_INVALID',

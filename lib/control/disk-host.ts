@@ -73,6 +73,17 @@ export interface HandedOver {
   readonly blackoutMs: number;
 }
 
+/** The size that a volume shall have, or by how much it shall grow. */
+export type NewSize = { readonly toBytes: number } | { readonly byBytes: number };
+
+/** A running disk that has another size. */
+export interface ResizedDisk {
+  readonly beforeBytes: number;
+  readonly sizeBytes: number;
+  /** Its user learns of it now; else when it connects, or its device is made, anew. */
+  readonly guestTold: boolean;
+}
+
 /** What a control socket serves. All by cookie; unknown ones reject with DISK_NOT_FOUND. */
 export interface DiskAdmin {
   list(): DiskStatus[];
@@ -87,6 +98,10 @@ export interface DiskAdmin {
    * rejects, the disk is served as before.
    */
   handOver(cookie: number, to: string | undefined): Promise<HandedOver>;
+  /**
+   * Makes a disk larger while it is used. The same size again settles what was cut short.
+   */
+  resize(cookie: number, size: NewSize): Promise<ResizedDisk>;
   startRecording(cookie: number, trace: { path: string; payload: 'hash' | 'full' }): Promise<void>;
   stopRecording(cookie: number): Promise<RecordedTrace>;
 }

@@ -23,6 +23,11 @@ const diskStatus = z.object({
   recording: z.string().nullable(),
 });
 
+const newSize = z.union([
+  z.strictObject({ toBytes: z.int().min(0) }),
+  z.strictObject({ byBytes: z.int().min(0) }),
+]);
+
 const failure = z.object({ cookie, code: z.string(), message: z.string() });
 
 /** What may be asked, with the shapes of `params` and `result`. */
@@ -37,6 +42,10 @@ export const SOCKET_METHODS = {
   handOver: {
     params: z.strictObject({ cookie, to: z.string().optional() }),
     result: z.object({ to: z.string(), blackoutMs: z.number() }),
+  },
+  resize: {
+    params: z.strictObject({ cookie, size: newSize }),
+    result: z.object({ beforeBytes: z.int(), sizeBytes: z.int(), guestTold: z.boolean() }),
   },
   startRecording: {
     params: z.strictObject({

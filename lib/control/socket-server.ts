@@ -139,6 +139,8 @@ export class SocketServer {
         return done(admin.detach(request.params.cookie));
       case 'handOver':
         return admin.handOver(request.params.cookie, request.params.to);
+      case 'resize':
+        return admin.resize(request.params.cookie, request.params.size);
       case 'startRecording': {
         const { cookie, path, payload } = request.params;
         return done(admin.startRecording(cookie, { path, payload }));

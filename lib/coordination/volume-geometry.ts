@@ -18,7 +18,8 @@ export function checkGeometry(sizeBytes: number, chunkBytes: number): void {
   throw new TapdiskError(
     'CHUNKS_TOO_MANY',
     `a volume of ${sizeBytes} bytes would have more than ${CHUNK_COUNT_MAX} chunks of ` +
-      `${chunkBytes / 1024} KiB; use chunks of at least ${enough / 1024} KiB`,
+      `${chunkBytes / 1024} KiB; one of that size is made with chunks of at least ` +
+      `${enough / 1024} KiB`,
   );
 }
 

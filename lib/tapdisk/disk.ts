@@ -7,8 +7,10 @@ import type {
   DiskStatistics,
   DiskStatus,
   HandedOver,
+  NewSize,
   OpenedImage,
   RecordedTrace,
+  ResizedDisk,
 } from '../control/disk-host';
 import type { Log } from '../control/log';
 import type { Frontend } from '../frontend/frontend';
@@ -161,6 +163,18 @@ export class Disk {
     } finally {
       this.isHandingOver = false;
     }
+  }
+
+  /** Makes the disk larger, and tells the other side of its ring where that can be told. */
+  async resize(size: NewSize): Promise<ResizedDisk> {
+    const served = this.mustServe();
+    const resized = await served.resize(size);
+    const { frontend } = this;
+    const guestTold = frontend?.resized !== undefined && frontend.stopped === null;
+    if (guestTold) frontend.resized?.(served.vbd.sectors);
+    const { cookie, log } = this.options;
+    log.info({ cookie, volume: this.path, ...resized, guestTold }, 'has another size');
+    return { ...resized, guestTold };
   }
 
   startRecording(trace: { path: string; payload: 'hash' | 'full' }): Promise<void> {

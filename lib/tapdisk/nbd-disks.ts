@@ -5,7 +5,9 @@ import type {
   DiskStatistics,
   DiskStatus,
   HandedOver,
+  NewSize,
   RecordedTrace,
+  ResizedDisk,
 } from '../control/disk-host';
 import { TapdiskError } from '../errors';
 import type { Log } from '../control/log';
@@ -120,6 +122,11 @@ export class NbdDisks implements DiskAdmin {
     this.paused.delete(cookie);
     await this.detach(cookie);
     return handed;
+  }
+
+  /** A client is told the size when it connects, and never again. */
+  async resize(cookie: number, size: NewSize): Promise<ResizedDisk> {
+    return { ...(await this.disk(cookie).resize(size)), guestTold: false };
   }
 
   async startRecording(

@@ -1,11 +1,20 @@
 /** A volume that this process has attached, with its VBD and its recorder: all but a front end. */
-import type { DiskState, DiskStatistics, RecordedTrace } from '../control/disk-host';
+import type {
+  DiskState,
+  DiskStatistics,
+  NewSize,
+  RecordedTrace,
+  ResizedDisk,
+} from '../control/disk-host';
 import { TapdiskError } from '../errors';
 import { FENCE_LOST, FENCE_OPEN } from '../fence';
 import { chooseStandby } from '../coordination/choose-standby';
 import type { Attachment } from '../coordination/coordination';
+import { checkGeometry } from '../coordination/volume-geometry';
+import type { VolumeRecord } from '../coordination/volume-record';
 import { parseVolumeAddress } from '../pool/address';
 import { openPool, type Pool } from '../pool/open-pool';
+import { SECTOR_BYTES } from '../sector';
 import type { ChunkStore, StoreEngine } from '../store/chunk-store';
 import { TraceRecorder } from '../trace/recorder';
 import type { FenceObserver } from '../vbd/fence-watch';
@@ -34,6 +43,8 @@ export class ServedVolume {
   /** Of a recorder that ended by itself. */
   private recorded: Promise<RecordedTrace> | null = null;
   private isVbdClosed = false;
+  /** The last resize: a relative one begins with what the one before it left. */
+  private resizing: Promise<unknown> = Promise.resolve();
 
   private constructor(
     /** "pool/volume" */
@@ -87,6 +98,10 @@ export class ServedVolume {
       await pool.close();
       throw error;
     }
+  }
+
+  get record(): VolumeRecord {
+    return this.volume.record;
   }
 
   get epoch(): number {
@@ -185,11 +200,40 @@ export class ServedVolume {
     return new Promise((resolve) => this.volume.flush(() => resolve()));
   }
 
+  /**
+   * Gives the volume another size. The same size again settles what was cut short. A smaller one is
+   * for a volume that has no front end.
+   *
+   * @throws TapdiskError SHRINK_ATTACHED unless `mayShrink`, and those of Vbd.resize, checkGeometry
+   * and Pool.checkVolume
+   */
+  resize(size: NewSize, mayShrink = false): Promise<Omit<ResizedDisk, 'guestTold'>> {
+    const resized = this.resizing.then(async () => {
+      const { name, sizeBytes: beforeBytes, chunkBytes } = this.volume.record;
+      const sizeBytes = 'toBytes' in size ? size.toBytes : beforeBytes + size.byBytes;
+      checkGeometry(sizeBytes, chunkBytes);
+      this.pool.checkVolume({ name, sizeBytes, chunkBytes });
+      if (!mayShrink && sizeBytes < this.vbd.sectors * SECTOR_BYTES) throw this.cannotShrink();
+      await this.vbd.resize(sizeBytes);
+      return { beforeBytes, sizeBytes };
+    });
+    this.resizing = resized.catch(() => {});
+    return resized;
+  }
+
   /** Drains, flushes and gives the volume back; may be called again where it rejected. */
   async close(): Promise<void> {
     if (this.recorder !== null) await this.stopRecording();
     if (!this.isVbdClosed) await this.vbd.close();
     this.isVbdClosed = true;
     await this.pool.close();
+  }
+
+  private cannotShrink(): TapdiskError {
+    return new TapdiskError(
+      'SHRINK_ATTACHED',
+      `${this.path} is in use, and a smaller size would cut off a part of its user's disk; detach ` +
+        'it, then make it smaller',
+    );
   }
 }

@@ -6,8 +6,10 @@ import type {
   DiskStatistics,
   DiskStatus,
   HandedOver,
+  NewSize,
   OpenedImage,
   RecordedTrace,
+  ResizedDisk,
 } from '../control/disk-host';
 import type { Log } from '../control/log';
 import { sentenceOf } from '../errors';
@@ -92,6 +94,10 @@ export class TapdiskProcess implements DiskHost, DiskAdmin {
     // The disk is the other's now: how this one ends must not look like a failed hand-over.
     this.closeAsked(cookie);
     return handed;
+  }
+
+  resize(cookie: number, size: NewSize): Promise<ResizedDisk> {
+    return this.disk(cookie).resize(size);
   }
 
   async startRecording(

@@ -86,6 +86,79 @@ describe('create', () => {
   });
 });
 
+describe('resize', () => {
+  const sizeOf = async (): Promise<unknown> =>
+    ((await json('info main/a')) as { sizeBytes: number }).sizeBytes;
+
+  it('makes a volume larger, to a size or by one', async () => {
+    await expectDone('create main/a --size 10G');
+    expect(await expectDone('resize main/a 1.5T')).toBe('main/a has 1.5 TiB now, before 10 GiB\n');
+    expect(await json('resize main/a +512')).toEqual({
+      volume: 'main/a',
+      beforeBytes: 1.5 * 2 ** 40,
+      sizeBytes: 1.5 * 2 ** 40 + 512,
+      pid: null,
+      guestTold: false,
+    });
+    expect(await expectDone('resize main/a +0')).toBe('main/a has 1.5 TiB\n');
+    expect(await json('info main/a')).toMatchObject({
+      sizeBytes: 1.5 * 2 ** 40 + 512,
+      chunks: 393217,
+      owner: null,
+    });
+  });
+
+  it('makes one smaller only where that is said', async () => {
+    await expectDone('create main/a --size 10G');
+    const refused = await run('resize main/a 8G --json');
+    expect(refused.exitCode).toBe(1);
+    expect(JSON.parse(refused.err)).toMatchObject({ error: { code: 'SHRINK_NOT_ALLOWED' } });
+    expect(refused.err).toContain('--allow-shrink');
+    expect(await sizeOf()).toBe(10 * 2 ** 30);
+    await expectDone('resize main/a 8G --allow-shrink');
+    expect(await sizeOf()).toBe(8 * 2 ** 30);
+  });
+
+  it.each([
+    ['resize main/a 1000', 1, 'multiple of 512 bytes'],
+    ['resize main/a 0 --allow-shrink', 1, 'multiple of 512 bytes'],
+    ['resize main/a +9P', 2, 'beyond the largest size'],
+    ['resize main/a +7.5P', 1, 'chunks of at least 4096 KiB'],
+    ['resize main/a 10GB', 2, 'powers of 1000 or of 1024'],
+    ['resize main/a ++1G', 2, 'is not a size'],
+    ['resize main/a', 2, 'need at least 2'],
+    ['resize main 1G', 2, 'write POOL/VOLUME'],
+    ['resize main/b 1G', 3, 'there is no volume "b"'],
+    ['resize nix/a 1G', 3, 'there is no pool "nix"'],
+  ])('refuses %j', async (line, exitCode, sentence) => {
+    await expectDone('create main/a --size 1G --chunk-size 2M');
+    const end = await run(line);
+    expect({ line, exitCode: end.exitCode, err: end.err }).toEqual({
+      line,
+      exitCode,
+      err: expect.stringMatching(/^tapdisk-ts: [^\n]+\n$/) as string,
+    });
+    expect(end.err).toContain(sentence);
+    expect(await sizeOf()).toBe(2 ** 30);
+  });
+
+  it('says where a volume is that only another process can resize', async () => {
+    await expectDone('create main/a --size 1G');
+    const pool = await openPool('main', room);
+    await pool.coordination.attach('a', { readOnly: false });
+    const { exitCode, err } = await run('resize main/a 2G --json');
+    expect(exitCode).toBe(1);
+    expect(JSON.parse(err)).toMatchObject({
+      error: {
+        code: 'RESIZE_ELSEWHERE',
+        message: expect.stringContaining(`process ${process.pid} on host `) as string,
+      },
+    });
+    await pool.close();
+    await expectDone('resize main/a 2G');
+  });
+});
+
 describe('list', () => {
   it('shows the volumes of all pools, or of one', async () => {
     await expectDone(`pool create two --path ${room.directory}/two`);

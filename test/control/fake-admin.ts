@@ -4,7 +4,9 @@ import type {
   DiskStatistics,
   DiskStatus,
   HandedOver,
+  NewSize,
   RecordedTrace,
+  ResizedDisk,
 } from '../../lib/control/disk-host';
 import { TapdiskError } from '../../lib/errors';
 
@@ -52,6 +54,13 @@ export class FakeAdmin implements DiskAdmin {
   async handOver(cookie: number, to: string | undefined): Promise<HandedOver> {
     this.check('handOver', cookie, to);
     return { to: to ?? 'there:7', blackoutMs: 12.5 };
+  }
+
+  async resize(cookie: number, size: NewSize): Promise<ResizedDisk> {
+    this.check('resize', cookie, size);
+    const beforeBytes = 2 ** 30;
+    const sizeBytes = 'toBytes' in size ? size.toBytes : beforeBytes + size.byBytes;
+    return { beforeBytes, sizeBytes, guestTold: true };
   }
 
   async startRecording(

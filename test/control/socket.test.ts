@@ -63,6 +63,12 @@ describe('requests', () => {
     for (const method of ['pause', 'resume', 'detach'] as const) {
       expect(await callProcess(server.path, method, disk)).toEqual({});
     }
+    const size = { byBytes: 2 ** 30 };
+    expect(await callProcess(server.path, 'resize', { ...disk, size })).toEqual({
+      beforeBytes: 2 ** 30,
+      sizeBytes: 2 ** 31,
+      guestTold: true,
+    });
     const trace = { path: '/tmp/trace', payload: 'full' as const };
     await callProcess(server.path, 'startRecording', { ...disk, ...trace });
     expect(await callProcess(server.path, 'stopRecording', disk)).toEqual({
@@ -75,6 +81,7 @@ describe('requests', () => {
       ['pause', 5],
       ['resume', 5],
       ['detach', 5],
+      ['resize', 5, size],
       ['startRecording', 5, trace],
       ['stopRecording', 5],
     ]);
@@ -153,6 +160,14 @@ describe('bad input', () => {
       'CONTROL_BAD_REQUEST',
       9,
     ],
+    ...[{ toBytes: -512 }, { toBytes: 2 ** 53 }, { toBytes: 1, byBytes: 1 }, {}, 512].map(
+      (size): [string, string, string, number] => [
+        `a size of ${JSON.stringify(size)}`,
+        one({ method: 'resize', params: { cookie: 5, size } }),
+        'CONTROL_BAD_REQUEST',
+        9,
+      ],
+    ),
     ['bytes that are no text', Buffer.from([0xff, 0xfe, 0x0a]), 'CONTROL_BAD_REQUEST', null],
   ])('%s', async (_, text, refusal, id) => {
     const { server, admin } = await served();

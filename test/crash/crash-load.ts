@@ -44,7 +44,6 @@ export class CrashLoad {
   constructor(
     private readonly model: DiskModel,
     private readonly random: Random,
-    private readonly sectors: number,
     private readonly depth: number,
   ) {}
 
@@ -63,6 +62,11 @@ export class CrashLoad {
 
   close(): void {
     this.guest.close();
+  }
+
+  /** Of the disk, as its back end says; requests reach that far. */
+  get sectors(): number {
+    return this.guest.sectors;
   }
 
   start(): void {

@@ -59,7 +59,7 @@ async function main(): Promise<number> {
     survives: 'acknowledged',
     hash: await loadPayloadHash(),
   });
-  const load = new CrashLoad(model, random, sectors, DEPTH);
+  const load = new CrashLoad(model, random, DEPTH);
   await tapdisk.start();
   await load.open(tapdisk.deviceDirectory);
   for (let kill = 1; kill <= KILLS; kill++) {

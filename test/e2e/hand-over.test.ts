@@ -31,7 +31,7 @@ describe(`handing a disk over (SEED=${SEED})`, () => {
       survives: 'acknowledged',
       hash,
     } as const;
-    load = new CrashLoad(new DiskModel(setting), new Random(SEED), sectors, DEPTH);
+    load = new CrashLoad(new DiskModel(setting), new Random(SEED), DEPTH);
     await load.open(tapdisk.deviceDirectory);
   });
   afterEach(async () => {

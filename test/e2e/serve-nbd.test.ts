@@ -184,3 +184,22 @@ test('the volume of a killed server can be served again, with its data', async (
   second.kill('SIGTERM');
   expect(await second.ended).toBe(0);
 });
+
+test('a volume that grows has its new size for clients that come then', async () => {
+  const path = join(directory, 'nbd.sock');
+  const serving = await serve('main/a', '--listen', `unix:${path}`);
+  const before = await clientOf(path, 'main/a');
+  const { exitCode, out } = await command('resize', 'main/a', '+8M', '--json');
+  expect({ exitCode, ...(JSON.parse(out) as object) }).toMatchObject({
+    exitCode: 0,
+    sizeBytes: 16 * MIB,
+    pid: serving.pid,
+    guestTold: false,
+  });
+  const after = await clientOf(path, 'main/a');
+  await after.writeData(15 * MIB, Buffer.alloc(MIB, 'z'));
+  expect((await after.readData(15 * MIB, MIB)).equals(Buffer.alloc(MIB, 'z'))).toBe(true);
+  await before.writeData(0, Buffer.alloc(4096, 1));
+  serving.kill('SIGTERM');
+  expect(await serving.ended).toBe(0);
+});

@@ -169,7 +169,7 @@ whereRealEtcd(`a pool of two hosts (SEED=${SEED})`, () => {
       survives: 'acknowledged',
       hash,
     });
-    load = new CrashLoad(model, new Random(SEED), sectors, 8);
+    load = new CrashLoad(model, new Random(SEED), 8);
     await load.open(device.slice('shm:'.length));
     load.start();
     return load;

@@ -18,6 +18,7 @@ import { poolList } from './pool-list';
 import { poolStatus } from './pool-status';
 import { record } from './record';
 import { replay } from './replay';
+import { resize } from './resize';
 import { resume } from './resume';
 import { serveNbd } from './serve-nbd';
 import { stats } from './stats';
@@ -35,6 +36,7 @@ export const commands: readonly (Command | CommandGroup)[] = [
   create,
   list,
   info,
+  resize,
   deleteCommand,
   attach,
   daemon,
