@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .PHONY: help deps build demo demo-ha test test-nbd test-etcd test-etcd-overwrite test-crash \
   test-cluster test-cluster-moosefs simulate test-simulation test-model lint format bench-etcd-store \
-  bench bench-plot bench-allocations bench-profile soak install uninstall clean
+  xen-lab test-xen xen-shell bench bench-plot bench-allocations bench-profile soak install uninstall clean
 
 PREFIX ?= /usr/local
 LIBDIR := $(PREFIX)/lib/tapdisk-ts
@@ -101,6 +101,19 @@ test-cluster-moosefs: build ## The same over a real distributed file system, Moo
 	  mfschunkserver:moosefs-chunkserver mfsmount:moosefs-client
 	node dist/test/cluster/moosefs-test.js
 
+XEN_LAB_PROGRAMS := qemu-system-x86_64:qemu-system-x86 gcc:gcc readelf:binutils cpio:cpio depmod:kmod xz:xz-utils \
+  dpkg-deb:dpkg mke2fs:e2fsprogs
+
+xen-lab: build ## Build what the Xen lab boots, from Debian packages, in .xen-lab (docs/xen-lab.md)
+	@PATH=$$PATH:/sbin:/usr/sbin .ci/need-debian $(XEN_LAB_PROGRAMS)
+	@PATH=$$PATH:/sbin:/usr/sbin node dist/test/xen/images/build.js
+
+test-xen: xen-lab ## Real guests on a real Xen in QEMU (CASE=name; KEEP=1 leaves it running; minutes)
+	@PATH=$$PATH:/sbin:/usr/sbin node dist/test/xen/xen-test.js
+
+xen-shell: xen-lab ## Boot the Xen lab on this terminal, with a shell in dom0
+	@node dist/test/xen/lab/shell.js
+
 lint: node_modules/.installed ## Lint, formatting, and the import direction between rooms
 	npm run --silent lint
 
@@ -149,4 +162,4 @@ uninstall: ## Remove what install put there
 	rm -f $(DESTDIR)$(UNITDIR)/tapdisk-ts.service $(DESTDIR)$(XEN_SCRIPTS)/block-tapdisk-ts
 
 clean: ## Remove everything that was built or installed here
-	rm -rf node_modules dist .coverage .bench native-bindings/addon/build
+	rm -rf node_modules dist .coverage .bench .xen-lab native-bindings/addon/build

@@ -1,0 +1,61 @@
+/** What a case of the Xen lab is given; what it made, the runner takes away again. */
+import { Guest, type GuestOptions } from './guest';
+import type { Lab } from './lab';
+
+/** The pool that every case finds, in dom0's /data. */
+export const POOL = 'main';
+export const POOL_DIRECTORY = '/data/pool';
+
+/** Resolves with the figures, for one line; fails by throwing. */
+export type Case = (site: Site) => Promise<string>;
+
+/** Of this run and of those before it in the same lab: logs are by name. */
+let made = Date.now() % 1_000_000;
+const unique = (): string => (++made).toString(36);
+
+export class Site {
+  readonly guests: Guest[] = [];
+  private readonly volumes: string[] = [];
+
+  constructor(
+    readonly lab: Lab,
+    /** The case's name: those of its guests and volumes begin with it. */
+    readonly name: string,
+    readonly say: (text: string) => void,
+  ) {}
+
+  /** A new volume, e.g. of '512M', in chunks of 1 MiB unless told. @returns "main/…" */
+  async volume(size: string, chunkSize = '1M'): Promise<string> {
+    const volume = `${POOL}/${this.name}-${unique()}`;
+    this.volumes.push(volume);
+    await this.lab.dom0(`tapdisk-ts create ${volume} --size ${size} --chunk-size ${chunkSize}`);
+    return volume;
+  }
+
+  /** A new guest that takes commands. */
+  async guest(options: GuestOptions): Promise<Guest> {
+    const guest = await Guest.create(this.lab, `${this.name}-g${unique()}`, options);
+    this.guests.push(guest);
+    return guest;
+  }
+
+  /** A guest whose xvda, xvdb, … are these volumes, by the hotplug script. */
+  guestOn(volumes: readonly string[], options: Partial<GuestOptions> = {}): Promise<Guest> {
+    const disks = volumes.map((volume, index) => diskLine(volume, `xvd${'abcdefgh'[index]}`));
+    return this.guest({ ...options, disks });
+  }
+
+  /** Destroys the guests that are left and deletes the volumes. @throws Error where that is refused */
+  async cleanUp(): Promise<void> {
+    for (const { name } of this.guests) await this.lab.run(`xl destroy ${name}`);
+    for (const volume of this.volumes) {
+      const free = `tapdisk-ts delete ${volume} --yes`;
+      await this.lab.until(`${volume} is free again and deleted`, free, 30_000);
+    }
+  }
+}
+
+/** As an admin writes it in an xl config. */
+export function diskLine(volume: string, vdev: string, access = 'w'): string {
+  return `script=block-tapdisk-ts,vdev=${vdev},access=${access},target=${volume}`;
+}
