@@ -22,6 +22,7 @@ const MODULES = [
 
 const PROGRAMS = [
   'bin/bash',
+  'usr/bin/flock',
   'sbin/mke2fs',
   'sbin/e2fsck',
   'sbin/resize2fs',

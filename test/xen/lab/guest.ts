@@ -15,6 +15,9 @@ const MEMORY_MIB = 192;
 const CREATE_TIMEOUT_MS = 180_000;
 const COMMAND_TIMEOUT_MS = 120_000;
 
+const COMPLAINTS =
+  'I/O error|EXT4-fs (error|warning)|vbd-[0-9]+: |blkfront: .*(fail|bad)|BUG:|WARNING:|blocked for more';
+
 export class Guest {
   private constructor(
     private readonly lab: Lab,
@@ -54,9 +57,7 @@ export class Guest {
 
   /** Its kernel's messages about what went wrong with disks or file systems; '' where there are none. */
   async complaints(): Promise<string> {
-    return this.sh(
-      `dmesg | grep -iE 'I/O error|EXT4-fs (error|warning)|blkfront.*(fail|bad|error)|BUG|WARNING' || true`,
-    );
+    return this.sh(`dmesg | grep -E '${COMPLAINTS}' || true`);
   }
 
   async save(file: string): Promise<void> {
