@@ -44,6 +44,8 @@ export interface Addon {
   sendVector(fd: number, vectors: Uint8Array, count: number): number;
   /** fcntl(2) F_DUPFD_CLOEXEC: another descriptor of the same open file. */
   duplicate(fd: number): number;
+  /** setsockopt(2) SO_SNDBUF; the kernel doubles it, and keeps to net.core.wmem_max before. */
+  setSendBuffer(fd: number, bytes: number): number;
   /** ioctl(2) with an argument by value. */
   ioctl(fd: number, request: number, value: number): number;
   /** poll(2) for POLLIN without waiting; the bits seen. */

@@ -30,6 +30,14 @@ export function duplicateDescriptor(socket: Socket): number | null {
 }
 
 /**
+ * Asks for so many bytes that a socket takes without their being read at the other end; the kernel
+ * gives up to twice net.core.wmem_max. Without the addon it stays as it is.
+ */
+export function setSendBuffer(fd: number, lengthBytes: number): void {
+  addon()?.setSendBuffer(fd, lengthBytes);
+}
+
+/**
  * Pieces of memory to be sent by one sendmsg(2), in order, without a copy or an allocation. Only
  * memory with an address; it is read during `send` and not later.
  */

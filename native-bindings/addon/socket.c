@@ -35,7 +35,18 @@ static napi_value duplicate(napi_env env, napi_callback_info info) {
   return result_of(env, fcntl(fd, F_DUPFD_CLOEXEC, 0));
 }
 
+/* setSendBuffer(fd, bytes) */
+static napi_value set_send_buffer(napi_env env, napi_callback_info info) {
+  napi_value values[2];
+  int32_t fd, bytes;
+  if (!take_arguments(env, info, 2, values) || !to_int(env, values[0], &fd) ||
+      !to_int(env, values[1], &bytes))
+    return NULL;
+  return result_of(env, setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof bytes));
+}
+
 bool export_socket(napi_env env, napi_value exports) {
   return export_function(env, exports, "sendVector", send_vector) &&
-         export_function(env, exports, "duplicate", duplicate);
+         export_function(env, exports, "duplicate", duplicate) &&
+         export_function(env, exports, "setSendBuffer", set_send_buffer);
 }

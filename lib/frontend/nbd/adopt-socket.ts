@@ -1,7 +1,8 @@
 /** Takes an accepted connection over by its descriptor, to read and write it beside Node's stream. */
 import { closeSync } from 'node:fs';
 import { Socket } from 'node:net';
-import { duplicateDescriptor } from '../../../native-bindings/stream-socket';
+import { duplicateDescriptor, setSendBuffer } from '../../../native-bindings/stream-socket';
+import { SEND_BUFFER_BYTES } from './limits';
 
 export interface AdoptedSocket {
   /** For writing and closing; it reads nothing. */
@@ -20,6 +21,8 @@ export interface AdoptedSocket {
 export function adoptSocket(accepted: Socket): AdoptedSocket | null {
   const fd = duplicateDescriptor(accepted);
   if (fd === null) return null;
+  // TCP's buffers grow by themselves, as far as the way is long; a unix socket's do not.
+  if (accepted.remoteAddress === undefined) setSendBuffer(fd, SEND_BUFFER_BYTES);
   let socket: Socket;
   try {
     socket = new Socket({ fd, readable: false, writable: true });

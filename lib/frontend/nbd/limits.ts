@@ -39,6 +39,12 @@ export const LARGE_REQUESTS_KEPT_BYTES_MAX = 32 * 1024 * 1024;
 /** One read of a socket, unless it goes straight to a payload's place. */
 export const RECEIVE_BYTES = 64 * 1024;
 
+/**
+ * What a unix socket takes of replies before its client reads them: the kernel grants at most twice
+ * net.core.wmem_max (usually 208 KiB). A reply beyond is sent in steps, by way of Node's stream.
+ */
+export const SEND_BUFFER_BYTES = 2 ** 20;
+
 /** Reads of one socket before the others get their turn. */
 export const READS_PER_WAKEUP_MAX = 16;
 
