@@ -1,4 +1,5 @@
 /** Random requests, kills, power cuts and snapshots against the reference disk. */
+import { holdTimers } from './doubles/held-timers';
 import { firstSeed } from './doubles/random';
 import { runRandomDisk, type Tally } from './doubles/random-disk';
 import type { Faults } from './doubles/schedule';
@@ -6,13 +7,26 @@ import type { Faults } from './doubles/schedule';
 /** Far more than it takes; other work on the machine is no failure. */
 jest.setTimeout(120_000);
 
+/** Deadlines of processes that were killed in the middle would keep this one alive. */
+beforeAll(() => holdTimers());
+afterAll(() => jest.useRealTimers());
+
 const SEEDS = Number(process.env.SEEDS ?? 8);
 const STEPS = 1000;
 const ENOSPC = 28;
 const EIO = 5;
 
 async function runSeeds(faults?: Faults): Promise<Tally> {
-  const sum = { requests: 0, kills: 0, powerCuts: 0, snapshots: 0, copiedChunks: 0, failures: 0 };
+  const sum: Tally = {
+    requests: 0,
+    kills: 0,
+    powerCuts: 0,
+    snapshots: 0,
+    copiedChunks: 0,
+    failures: 0,
+    growths: 0,
+    shrinks: 0,
+  };
   for (let seed = firstSeed(); seed < firstSeed() + SEEDS; seed++) {
     const tally = await runRandomDisk({ seed, steps: STEPS, ...(faults && { faults }) });
     for (const key of Object.keys(sum) as (keyof Tally)[]) sum[key] += tally[key];

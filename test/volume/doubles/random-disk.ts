@@ -1,6 +1,6 @@
 /**
- * Drives a VBD on a volume on doubles with random requests, kills, power cuts and restarts, and
- * checks every read against the reference disk.
+ * Drives a VBD on a volume on doubles with random requests, kills, power cuts, restarts and sizes,
+ * and checks every read against the reference disk.
  */
 import type { MapStorage } from '../../../lib/coordination/coordination';
 import { SECTOR_BYTES } from '../../../lib/sector';
@@ -29,8 +29,9 @@ import { type Change, SectorHistory } from './sector-history';
 
 const CHUNK_BYTES = 16 * 1024;
 const CHUNK_SECTORS = CHUNK_BYTES / SECTOR_BYTES;
-/** Six chunks and a part of one. */
+/** At first: six chunks and a part of one. */
 const SECTORS = 6 * CHUNK_SECTORS + 9;
+const SECTORS_MAX = 9 * CHUNK_SECTORS + 5;
 const REQUEST_SECTORS_MAX = 3 * CHUNK_SECTORS;
 const IN_FLIGHT_MAX = 12;
 const SURVIVALS = [0, 0, 0.5, 1];
@@ -68,6 +69,8 @@ export interface Tally {
   snapshots: number;
   copiedChunks: number;
   failures: number;
+  growths: number;
+  shrinks: number;
 }
 
 export async function runRandomDisk(options: RandomDiskOptions): Promise<Tally> {
@@ -83,7 +86,7 @@ class RandomDisk {
   private readonly random: Random;
   private readonly media = new Media();
   private readonly schedule: Schedule;
-  private readonly history = new SectorHistory(SECTORS);
+  private readonly history = new SectorHistory(SECTORS_MAX);
   private readonly tally: Tally = {
     requests: 0,
     kills: 0,
@@ -91,10 +94,17 @@ class RandomDisk {
     snapshots: 0,
     copiedChunks: 0,
     failures: 0,
+    growths: 0,
+    shrinks: 0,
   };
   private life!: Life;
   private volume!: Volume;
   private layer = 2;
+  /** In the durable record. */
+  private sectors = SECTORS;
+  private resizesUnderWay = 0;
+  /** What a shrink does to the sectors that it cuts off, until it has ended. */
+  private shrink: { readonly sectors: number; readonly change: Change } | null = null;
   private isUnclean = false;
   private lives = 0;
   private inFlight = 0;
@@ -113,6 +123,7 @@ class RandomDisk {
       const what = this.random.next();
       if (what < 0.006) await this.crash();
       else if (what < 0.01) await this.restart();
+      else if (what < 0.014) this.grow();
       else if (what < 0.35 && this.inFlight < IN_FLIGHT_MAX) this.submitSome();
       else await this.advance();
     }
@@ -149,14 +160,16 @@ class RandomDisk {
     const map = new FakeMap(doubles);
     const { wrappers } = this.options;
     const record = recordOf({
-      sizeBytes: SECTORS * SECTOR_BYTES,
+      sizeBytes: this.sectors * SECTOR_BYTES,
       chunkBytes: CHUNK_BYTES,
       layer: this.layer,
       frozenLayers: Array.from({ length: this.layer - 1 }, (_, i) => i + 1),
     });
     const wrappedMap = wrappers?.map?.(map, this.media) ?? map;
+    const attachment = new FakeAttachment(record, wrappedMap, this.isUnclean);
+    attachment.keepSize = (sizeBytes) => this.keepSize(sizeBytes);
     const volume = await Volume.open({
-      attachment: new FakeAttachment(record, wrappedMap, this.isUnclean),
+      attachment,
       store: wrappers?.store?.(store, this.media) ?? store,
     });
     this.isUnclean = true;
@@ -164,8 +177,69 @@ class RandomDisk {
     this.volume = volume;
   }
 
+  /** May have been done where it fails, as where a reply is lost. */
+  private keepSize(sizeBytes: number): Promise<void> {
+    const happen = (): void => void (this.sectors = sizeBytes / SECTOR_BYTES);
+    return new Promise((resolve, reject) => {
+      this.schedule.add({
+        kind: 'commit',
+        happen: (fault) => void ((fault === 0 || this.random.chance(0.5)) && happen()),
+        happenPartly: () => void (this.random.chance(0.5) && happen()),
+        end: (fault) => (fault === 0 ? resolve() : reject(new Error(`errno ${fault}`))),
+      });
+    });
+  }
+
+  /** While requests go on; one that fails may have changed the record. */
+  private grow(): void {
+    if (this.resizesUnderWay > 0) return;
+    const { sectors } = this.life.vbd;
+    this.resize(sectors + this.random.below(SECTORS_MAX - sectors + 1)).then(
+      () => this.tally.growths++,
+      () => {},
+    );
+  }
+
+  private async resize(sectors: number): Promise<void> {
+    const { life } = this;
+    this.resizesUnderWay++;
+    try {
+      await life.vbd.resize(sectors * SECTOR_BYTES);
+    } finally {
+      if (this.life === life) this.resizesUnderWay--;
+    }
+  }
+
+  /** While no request is there; sometimes the process dies in the middle. */
+  private async makeSmaller(): Promise<void> {
+    const { vbd } = this.life;
+    const sectors = 1 + this.random.below(vbd.sectors);
+    const count = vbd.sectors - sectors;
+    if (count === 0) return;
+    const change = this.history.begin(0, sectors, count, { isOptional: false });
+    this.shrink = { sectors, change };
+    this.resize(sectors).catch((error: Error) => (this.failure ??= error));
+    if (this.random.chance(0.3)) {
+      for (let steps = this.random.below(12); steps > 0; steps--) await this.advance();
+      if (this.resizesUnderWay > 0) return this.crash();
+    }
+    await this.settle(() => this.resizesUnderWay > 0);
+    this.tally.shrinks++;
+    this.endShrink();
+  }
+
+  /** A smaller size is told only when what it cuts off is durably empty. */
+  private endShrink(): void {
+    const { shrink } = this;
+    if (shrink !== null && shrink.sectors === this.sectors) {
+      this.history.succeed(shrink.change, true);
+    }
+    this.shrink = null;
+  }
+
   private async crash(): Promise<void> {
     this.endLife();
+    this.endShrink();
     if (this.random.chance(0.5)) {
       this.tally.kills++;
       this.history.killed();
@@ -187,12 +261,14 @@ class RandomDisk {
     this.life.store.isDead = true;
     this.life.map.isDead = true;
     this.inFlight = 0;
+    this.resizesUnderWay = 0;
   }
 
   /** Ends cleanly; half the time a snapshot is taken before the next start. */
   private async restart(): Promise<void> {
     this.schedule.faults = null;
-    await this.settle(() => this.inFlight > 0);
+    await this.settle(() => this.inFlight > 0 || this.resizesUnderWay > 0);
+    if (this.random.chance(0.3)) await this.makeSmaller();
     let isClosed = false;
     const start = this.history.now();
     const closing = this.life.vbd.close().then(() => {
@@ -213,8 +289,9 @@ class RandomDisk {
   /** Reads the whole disk, without faults. */
   private async readAll(): Promise<void> {
     this.schedule.faults = null;
-    for (let sector = 0; sector < SECTORS; sector += REQUEST_SECTORS_MAX) {
-      this.submit(REQUEST_READ, sector, Math.min(REQUEST_SECTORS_MAX, SECTORS - sector), false);
+    const { sectors } = this.life.vbd;
+    for (let sector = 0; sector < sectors; sector += REQUEST_SECTORS_MAX) {
+      this.submit(REQUEST_READ, sector, Math.min(REQUEST_SECTORS_MAX, sectors - sector), false);
     }
     this.life.vbd.kick();
     await this.settle(() => this.inFlight > 0);
@@ -241,15 +318,16 @@ class RandomDisk {
     if (operation === REQUEST_FLUSH && this.random.chance(0.7)) {
       return this.submit(operation, 0, 0, false);
     }
+    const { sectors } = this.life.vbd;
     const wholeChunks = this.random.chance(0.3);
-    let first = this.random.below(SECTORS);
+    let first = this.random.below(sectors);
     let count = 1 + this.random.below(this.random.chance(0.5) ? 8 : REQUEST_SECTORS_MAX);
     if (wholeChunks) {
       first -= first % CHUNK_SECTORS;
       count = Math.ceil(count / CHUNK_SECTORS) * CHUNK_SECTORS;
     }
     const isForced = operation === REQUEST_WRITE && this.random.chance(0.1);
-    this.submit(operation, first, Math.min(count, SECTORS - first), isForced);
+    this.submit(operation, first, Math.min(count, sectors - first), isForced);
   }
 
   private submit(
