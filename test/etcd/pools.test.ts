@@ -159,8 +159,9 @@ whereRealEtcd(`a pool of two hosts (SEED=${SEED})`, () => {
     return disk;
   }
 
-  async function startLoad(device: string): Promise<CrashLoad> {
-    const sectors = DISK_BYTES / SECTOR_BYTES;
+  /** `grownBytes`: as large as the disk may become. */
+  async function startLoad(device: string, grownBytes = DISK_BYTES): Promise<CrashLoad> {
+    const sectors = grownBytes / SECTOR_BYTES;
     const hash = await loadPayloadHash();
     const model = new DiskModel({
       sectors,
@@ -272,6 +273,36 @@ whereRealEtcd(`a pool of two hosts (SEED=${SEED})`, () => {
     await here.json('detach', VOLUME);
   });
 
+  test('grows under load where it is served, and a standby serves all of it', async () => {
+    const grownBytes = 72 * 2 ** 20;
+    const disk = await attach(a, null);
+    const running = await startLoad(disk.device, grownBytes);
+    const standby = await attach(b, disk.device, '--wait');
+    await answers(running, 50);
+    expect(await b.refused('resize', VOLUME, '+1M')).toMatchObject({
+      code: 'RESIZE_ELSEWHERE',
+      message: expect.stringContaining(`process ${disk.pid} on host a`) as string,
+    });
+    expect(await a.json('resize', VOLUME, '+64M')).toMatchObject({
+      sizeBytes: grownBytes,
+      pid: disk.pid,
+      guestTold: true,
+    });
+    expect(await b.json('info', VOLUME)).toMatchObject({ sizeBytes: grownBytes, chunks: 1152 });
+    await answers(running, 100);
+    await a.json('handover', VOLUME);
+    await answers(running, 100);
+    process.kill(standby.pid, 'SIGKILL');
+    const last = await attach(b, disk.device);
+    await answers(running, 50);
+    await verified(running);
+    expect(running.sectors * SECTOR_BYTES).toBe(grownBytes);
+    expect(await b.running(last.pid)).toMatchObject({ state: 'running' });
+    await b.json('detach', VOLUME);
+    await a.json('resize', VOLUME, '8M', '--allow-shrink');
+    expect(await b.json('info', VOLUME)).toMatchObject({ sizeBytes: DISK_BYTES, chunks: 128 });
+  });
+
   test('a standby of another host takes the volume of a process that was killed', async () => {
     const disk = await attach(a, null);
     const running = await startLoad(disk.device);
@@ -332,9 +363,14 @@ whereRealEtcd(`a pool of two hosts (SEED=${SEED})`, () => {
     const place = `shm:${join(directory, 'rings')}`;
     const disk = await a.json<Disk>('attach', 'small/disk', '--device', place);
     pids.add(disk.pid);
-    const running = await startLoad(disk.device);
+    const running = await startLoad(disk.device, DISK_BYTES + 2 * 2 ** 20);
     const standby = await b.json<Disk>('attach', 'small/disk', '--device', disk.device, '--wait');
     pids.add(standby.pid);
+    await answers(running, 100);
+    expect(await a.refused('resize', 'small/disk', '1T')).toMatchObject({
+      code: 'VOLUME_TOO_LARGE_FOR_STORE',
+    });
+    await a.json('resize', 'small/disk', '+2M');
     await answers(running, 100);
     await a.json('handover', 'small/disk');
     await answers(running, 100);
