@@ -12,21 +12,24 @@ import { callProcess } from './socket-client';
 import { socketPathOf } from './socket-files';
 import { tapdiskProgram } from './tapdisk-program';
 
-export interface StartRequest {
+export interface LaunchRequest {
   /** Checked: see ensureRuntimeDirectory. */
   readonly runtimeDirectory: string;
   /** Of the process; TAPDISK_TS_LOG in it is replaced. */
   readonly env: Readonly<Record<string, string | undefined>>;
   /** Absolute path of the process's log. */
   readonly log: string;
+  readonly minor: number;
+  /** For the start, and for each answer; blktapctrl's unless told. */
+  readonly timeoutMs?: number;
+}
+
+export interface DiskRequest {
   /** As PARAMS carries it: see parseDiskPath. */
   readonly diskPath: string;
   readonly readOnly: boolean;
   readonly cookie: number;
-  readonly minor: number;
   readonly domid: number;
-  /** Told before the volume is opened. */
-  readonly onPid?: (pid: number) => void;
 }
 
 export interface StartedTapdisk {
@@ -37,50 +40,90 @@ export interface StartedTapdisk {
 }
 
 /**
- * Makes the FIFOs, starts the process, opens the volume and connects the device; then asks `settle`,
- * whose refusal is one of the start as well.
+ * Launches a process and connects its disk; then asks `settle`, whose refusal is one of the start
+ * as well.
  *
- * @throws TapdiskError the process's own refusal where it can be learnt (VOLUME_NOT_FOUND, …),
- * else TAPDISK_* of the pipes; then the process and the FIFOs are gone again
+ * @throws TapdiskError of LaunchedTapdisk.launch and connect; nothing is left then
  */
 export async function startTapdisk<Settled>(
-  request: StartRequest,
+  request: LaunchRequest & DiskRequest,
   settle: (started: StartedTapdisk) => Promise<Settled>,
 ): Promise<Settled> {
-  const directory = makeFifoDirectory(request.runtimeDirectory);
+  const launched = await LaunchedTapdisk.launch(request);
   try {
-    const ctl = new FifoClient({ directory, minor: request.minor });
-    try {
-      return await drive(ctl, request, settle);
-    } finally {
-      await ctl.dispose();
-    }
+    return await launched.connect(request, settle);
   } finally {
-    rmSync(directory, { recursive: true, force: true });
+    await launched.dispose();
   }
 }
 
-async function drive<Settled>(
-  ctl: FifoClient,
-  request: StartRequest,
-  settle: (started: StartedTapdisk) => Promise<Settled>,
-): Promise<Settled> {
-  const { cookie, minor, domid, readOnly, diskPath, runtimeDirectory } = request;
-  const driverType = DRIVER_TYPE_CHUNK;
-  const env = { ...definedOnly(request.env), [LOG_VARIABLE]: request.log };
-  await ctl.spawn({ program: tapdiskProgram(request.env), env });
-  const pid = await ctl.pid();
-  const socketPath = socketPathOf(runtimeDirectory, pid);
-  try {
-    request.onPid?.(pid);
-    const { sectors } = await ctl.open(cookie, { path: diskPath, readOnly, driverType });
-    await ctl.connect(cookie, { minor, domid, driverType });
-    return await settle({ pid, socketPath, sectors });
-  } catch (error) {
-    const reason = await reasonOf(error, cookie, socketPath);
-    ctl.closeDisk(cookie, driverType);
-    await processEnded(pid);
-    throw reason;
+/** A process that runs, and waits for its disk. */
+export class LaunchedTapdisk {
+  private constructor(
+    private readonly ctl: FifoClient,
+    private readonly directory: string,
+    private readonly minor: number,
+    readonly pid: number,
+    private readonly socketPath: string,
+  ) {}
+
+  /** Makes the FIFOs and starts the process. @throws TapdiskError TAPDISK_*, CONTROL_FIFO_* */
+  static async launch(request: LaunchRequest): Promise<LaunchedTapdisk> {
+    const { runtimeDirectory, minor, timeoutMs } = request;
+    const directory = makeFifoDirectory(runtimeDirectory);
+    let ctl: FifoClient | null = null;
+    try {
+      const limit = timeoutMs === undefined ? {} : { answerTimeoutMs: timeoutMs };
+      ctl = new FifoClient({ directory, minor, ...limit });
+      const env = { ...definedOnly(request.env), [LOG_VARIABLE]: request.log };
+      const program = tapdiskProgram(request.env);
+      await ctl.spawn({ program, env, ...(timeoutMs !== undefined && { timeoutMs }) });
+      const pid = await ctl.pid();
+      return new LaunchedTapdisk(ctl, directory, minor, pid, socketPathOf(runtimeDirectory, pid));
+    } catch (error) {
+      await ctl?.dispose();
+      rmSync(directory, { recursive: true, force: true });
+      throw error;
+    }
+  }
+
+  get isAlive(): boolean {
+    return processIsAlive(this.pid);
+  }
+
+  /** Without a disk it ends after ORPHAN_TIMEOUT_MS, counted from here. @throws TAPDISK_* */
+  async keep(): Promise<void> {
+    await this.ctl.pid();
+  }
+
+  /**
+   * Opens the volume and connects the device, once.
+   *
+   * @throws TapdiskError the process's own refusal where it can be learnt (VOLUME_NOT_FOUND, …),
+   * else TAPDISK_* of the pipes; then the process is gone
+   */
+  async connect<Settled>(
+    { cookie, domid, readOnly, diskPath }: DiskRequest,
+    settle: (started: StartedTapdisk) => Promise<Settled>,
+  ): Promise<Settled> {
+    const { ctl, minor, pid, socketPath } = this;
+    const driverType = DRIVER_TYPE_CHUNK;
+    try {
+      const { sectors } = await ctl.open(cookie, { path: diskPath, readOnly, driverType });
+      await ctl.connect(cookie, { minor, domid, driverType });
+      return await settle({ pid, socketPath, sectors });
+    } catch (error) {
+      const reason = await reasonOf(error, cookie, socketPath);
+      ctl.closeDisk(cookie, driverType);
+      await processEnded(pid);
+      throw reason;
+    }
+  }
+
+  /** Removes the FIFOs; the process goes on with the disk that it has, or ends without one. */
+  async dispose(): Promise<void> {
+    await this.ctl.dispose();
+    rmSync(this.directory, { recursive: true, force: true });
   }
 }
 

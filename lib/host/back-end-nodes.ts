@@ -14,7 +14,7 @@ export const XENBUS_STATE = {
 /** The pid of the tapdisk process, for the hotplug script and for people. */
 export const PID_NODE = 'tapdisk-ts-pid';
 
-const READ = ['params', 'script', 'mode', 'online', 'state', 'hotplug-status'] as const;
+const READ = ['params', 'script', 'mode', 'online', 'state', 'hotplug-status', PID_NODE] as const;
 
 export type BackEndNodes = Readonly<Record<(typeof READ)[number], string | undefined>>;
 
@@ -24,6 +24,20 @@ export function readBackEnd(store: XenStore, path: string): Promise<BackEndNodes
     if ((await inside.read(path)) === undefined) return null;
     const values = await Promise.all(READ.map((name) => inside.read(`${path}/${name}`)));
     return Object.fromEntries(READ.map((name, index) => [name, values[index]])) as BackEndNodes;
+  });
+}
+
+/** From one state to another; not where the toolstack has changed it meanwhile. */
+export function changeState(
+  store: XenStore,
+  path: string,
+  from: string,
+  to: string,
+): Promise<boolean> {
+  return store.transaction(async (inside) => {
+    if ((await inside.read(`${path}/state`)) !== from) return false;
+    await inside.write(`${path}/state`, to);
+    return true;
   });
 }
 

@@ -12,6 +12,7 @@ import {
 } from './back-end-path';
 import { KernelBackEnd } from './kernel-back-end';
 import { STARTS_AT_ONCE_MAX } from './limits';
+import { SpareProcess } from './spare-process';
 import { StartTurns } from './start-turns';
 import { SupervisedDisk, type Supervision } from './supervised-disk';
 import { markersDirectory } from './volume-markers';
@@ -37,6 +38,7 @@ export class Daemon {
     this.supervision = {
       kernel: new KernelBackEnd(),
       turns: new StartTurns(STARTS_AT_ONCE_MAX),
+      spare: new SpareProcess(setting.runtimeDirectory, setting.env, setting.log),
       markersDirectory: markersDirectory(setting.env),
       ...setting,
     };
@@ -54,6 +56,7 @@ export class Daemon {
       await daemon.watch(`backend/${kind}`, (changed) => daemon.changed(kind, changed));
     }
     await daemon.watch('@releaseDomain', () => daemon.domainEnded());
+    daemon.supervision.spare.prepare();
     return daemon;
   }
 
@@ -69,6 +72,7 @@ export class Daemon {
     this.isClosed = true;
     await Promise.allSettled(this.watches.map((watch) => watch.stop()));
     await Promise.all([...this.disks.values()].map((disk) => disk.close()));
+    await this.supervision.spare.close();
   }
 
   private get log(): Log {

@@ -7,6 +7,15 @@
 export const FIRST_START_TIMEOUT_MS = 7_000;
 export const FIRST_START_PAUSE_MS = 200;
 
+/**
+ * A process that does not run by then, or does not answer: its disk's start has failed. Ten times
+ * what a busy host takes; blktapctrl's 10 s are for a toolstack that waits.
+ */
+export const PROCESS_ANSWER_TIMEOUT_MS = 30_000;
+
+/** The process that is ready before its disk is known is asked so often, so that it stays. */
+export const SPARE_KEEP_INTERVAL_MS = 20_000;
+
 /** Processes that are being started at once: further disks wait for their turn. */
 export const STARTS_AT_ONCE_MAX = 8;
 

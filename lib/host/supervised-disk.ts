@@ -2,12 +2,13 @@
 import { type ProcessWatch, watchProcess } from '../../native-bindings/process-watch';
 import type { Log } from '../control/log';
 import { socketPathOf } from '../control/socket-files';
-import { startTapdisk } from '../control/start-tapdisk';
+import type { StartedTapdisk } from '../control/start-tapdisk';
 import { sentenceOf, TapdiskError } from '../errors';
 import { formatDiskPath } from '../tapdisk/disk-path';
 import type { XenStore } from '../xenstore/xenstore';
 import {
   type BackEndNodes,
+  changeState,
   PID_NODE,
   readBackEnd,
   writeBackEnd,
@@ -25,6 +26,7 @@ import {
   RUN_STEADY_MS,
 } from './limits';
 import { type NamedVolume, namedVolume } from './named-volume';
+import type { SpareProcess } from './spare-process';
 import { findStarted, removeStartRecord, writeStartRecord } from './start-record';
 import type { StartTurns } from './start-turns';
 
@@ -35,6 +37,7 @@ export interface Supervision {
   readonly markersDirectory: string;
   readonly kernel: KernelBackEnd;
   readonly turns: StartTurns;
+  readonly spare: SpareProcess;
   readonly log: Log;
   readonly firstStartTimeoutMs?: number;
   readonly deadDomainGraceMs?: number;
@@ -148,7 +151,8 @@ export class SupervisedDisk {
       else if (!this.lookAgain) this.forget();
       return;
     }
-    if (this.isRefused || this.retry !== null) return;
+    const isLeaving = nodes.online === '0' && nodes.state !== XENBUS_STATE.closed;
+    if ((this.isRefused && !isLeaving) || this.retry !== null) return;
     let named: NamedVolume | null;
     try {
       named = namedVolume(this.backEnd, nodes, this.setting.markersDirectory);
@@ -163,42 +167,48 @@ export class SupervisedDisk {
       return;
     }
     // Taken away; until it is closed a guest may still write to it.
-    if (nodes.online === '0' && nodes.state === XENBUS_STATE.closed) return;
+    if (nodes.online === '0') {
+      if (nodes.state === XENBUS_STATE.closed) return;
+      if (!this.hasServed && nodes[PID_NODE] === undefined) return this.giveUp();
+    }
     await this.setting.turns.run(() => this.start(named, nodes));
   }
 
   private async start(named: NamedVolume, nodes: BackEndNodes): Promise<void> {
     if (this.closed.signal.aborted) return;
     const { backEnd, setting } = this;
-    const { runtimeDirectory, env } = setting;
+    const { runtimeDirectory } = setting;
     this.firstTryMs ??= performance.now();
     try {
       const isNew = nodes.state === XENBUS_STATE.initialising;
       if (backEnd.kind === 'vbd') await setting.kernel.release(backEnd.key, isNew);
       const started = await findStarted(runtimeDirectory, backEnd);
       if (started !== null) return this.adopt(started, named.volume);
-      const { pid } = await startTapdisk(
-        {
-          runtimeDirectory,
-          env,
-          log: `${runtimeDirectory}/${named.volume.replace('/', '.')}.log`,
-          diskPath: formatDiskPath({
-            path: named.volume,
-            mode: named.mode,
-            xenBackend: backEnd.path,
-          }),
-          readOnly: named.readOnly,
-          ...{ cookie: 0, minor: 0, domid: backEnd.domid },
-          onPid: (started) => writeStartRecord(runtimeDirectory, backEnd.key, started),
-        },
-        async (started) => started,
-      );
+      const { pid } = await this.launch(named);
       this.serve(pid, named.volume);
       setting.log.info({ disk: backEnd.key, volume: named.volume, pid }, 'serves the disk');
       await this.write({ [PID_NODE]: String(pid), ...(this.hasServed && NO_ERROR) });
       this.hasServed = true;
     } catch (error) {
       await this.startFailed(error, named, nodes);
+    }
+  }
+
+  /** Takes the process that is ready, or starts one, and gives it the disk. */
+  private async launch(named: NamedVolume): Promise<StartedTapdisk> {
+    const { setting, backEnd } = this;
+    const { volume, mode, readOnly } = named;
+    const launched = await setting.spare.take(`${volume.replace('/', '.')}.log`);
+    try {
+      writeStartRecord(setting.runtimeDirectory, backEnd.key, launched.pid);
+      const diskPath = formatDiskPath({ path: volume, mode, xenBackend: backEnd.path });
+      return await launched.connect(
+        { diskPath, readOnly, cookie: 0, domid: backEnd.domid },
+        async (started) => started,
+      );
+    } finally {
+      await launched.dispose();
+      setting.spare.prepare();
     }
   }
 
@@ -245,9 +255,15 @@ export class SupervisedDisk {
     this.isRefused = true;
     this.firstTryMs = null;
     this.warn(error);
-    const told = { 'hotplug-error': clipped(error), 'hotplug-status': 'error' };
-    const waits = hasScript && nodes.state === XENBUS_STATE.initialising;
-    await this.write(waits ? { ...told, state: XENBUS_STATE.initWait } : told);
+    await this.write({ 'hotplug-error': clipped(error), 'hotplug-status': 'error' });
+    if (!hasScript || nodes.state !== XENBUS_STATE.initialising) return;
+    const { store } = this.setting;
+    await changeState(store, this.backEnd.path, XENBUS_STATE.initialising, XENBUS_STATE.initWait);
+  }
+
+  /** Taken away before anybody served it: the toolstack waits for this state. */
+  private async giveUp(): Promise<void> {
+    await this.write({ state: XENBUS_STATE.closed });
   }
 
   private endServing(why: string): void {

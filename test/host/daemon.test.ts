@@ -1,9 +1,10 @@
 /** The daemon on a double of xenstored, with real processes that have no disks behind them. */
-import { existsSync, mkdirSync, readFileSync, readdirSync } from 'node:fs';
+import { mkdirSync, readFileSync, readdirSync } from 'node:fs';
 import path from 'node:path';
+import { DRIVER_TYPE_CHUNK } from '../../lib/control/driver-types';
+import { FifoClient } from '../../lib/control/fifo-client';
 import { callProcess } from '../../lib/control/socket-client';
 import { socketPathOf } from '../../lib/control/socket-files';
-import { startTapdisk } from '../../lib/control/start-tapdisk';
 import { writeStartRecord } from '../../lib/host/start-record';
 import { ensureRuntimeDirectory } from '../../lib/control/runtime-dir';
 import { HostRoom, until } from './host-room';
@@ -108,30 +109,18 @@ describe('keeps a disk served', () => {
 
   test('what a killed daemon had started by half is ended, and started whole', async () => {
     const runtimeDirectory = ensureRuntimeDirectory(room.env);
-    // To the daemon it looks as if NEWDEV was never sent.
-    const half = new Promise<number>((resolve, reject) => {
-      startTapdisk(
-        {
-          ...{ runtimeDirectory, env: room.env, log: path.join(room.directory, 'log') },
-          ...{ diskPath: 'main/web', readOnly: false, cookie: 0, minor: 0, domid: 5 },
-          onPid: (pid) => {
-            writeStartRecord(runtimeDirectory, KEY, pid);
-            resolve(pid);
-          },
-        },
-        async ({ pid }) => pid,
-      ).catch(reject);
-    });
-    const pid = await half;
+    const ctl = new FifoClient({ directory: room.directory, minor: 0 });
+    await ctl.spawn({ program: room.env.TAPDISK_TS_PROGRAM, env: room.env });
+    const pid = await ctl.pid();
     room.pids.add(pid);
-    await until(
-      () => existsSync(socketPathOf(room.runtime, pid)),
-      () => 'no socket',
-    );
+    writeStartRecord(runtimeDirectory, KEY, pid);
+    await ctl.open(0, { path: 'main/web', readOnly: false, driverType: DRIVER_TYPE_CHUNK });
+    await ctl.dispose();
     room.makeBackEnd(AT, { ...SCRIPT, params: 'main/web' });
     const daemon = await room.daemon();
     const whole = await room.served(daemon, KEY);
     expect((await diskOf(whole)).device).toBe(`xen:${AT}`);
+    await room.ended(pid);
   });
 
   test('a guest’s disk whose start fails is tried again until it succeeds', async () => {
@@ -201,6 +190,20 @@ describe('lets go', () => {
     );
     // Nothing is written into a directory that is gone.
     expect(room.xenstored.list('backend/vbd')).toEqual([]);
+  });
+
+  test('of a disk that the toolstack gave up before anybody served it', async () => {
+    await room.daemon();
+    room.makeBackEnd(AT, { ...SCRIPT, params: 'main/refused', online: '0', state: '5' });
+    await room.told(`${AT}/state`, /^6$/);
+  });
+
+  test('of a disk that was refused, once the toolstack takes it away', async () => {
+    await room.daemon();
+    room.makeBackEnd(AT, { ...SCRIPT, params: 'main/refused' });
+    await room.told(`${AT}/state`, /^2$/);
+    room.xenstored.writeAll(AT, { online: '0', state: '5' });
+    await room.told(`${AT}/state`, /^6$/);
   });
 
   test('of a disk that was taken away, but not while its guest may still write', async () => {
