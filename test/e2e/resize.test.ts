@@ -21,7 +21,7 @@ const DISK_BYTES = 4 * MIB;
 const GROWN_BYTES = 76 * MIB;
 const DEPTH = 16;
 const GROWTHS = 6;
-const KILLS = 12;
+const KILLS = 8;
 /** About as long as a resize takes, so that kills fall before it, into it and behind it. */
 const LONGEST_LIFE_MS = 60;
 const COOKIE = 7;
