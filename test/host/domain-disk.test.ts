@@ -35,7 +35,10 @@ const run = (...argv: string[]): Promise<CommandRun> => runCommand(argv, { env: 
 const attach = (...options: string[]): Promise<CommandRun> =>
   run('attach', 'main/disk1', '--domain', 'web', '--device', 'xvdb', ...options);
 
-/** Connects once the disk is served, and lets go when it is told to, unless it uses the disk. */
+/**
+ * Connects once the disk is served, and lets go when it is told to, unless it uses the disk; then
+ * the process ends, as a real one does.
+ */
 function playGuest(usesDisk = false): void {
   const { xenstored } = room;
   guest = setInterval(() => {
@@ -44,7 +47,9 @@ function playGuest(usesDisk = false): void {
       xenstored.write(`${FRONT}/state`, '4');
       xenstored.write(`${AT}/state`, '4');
     }
-    if (state === '5' && !usesDisk) xenstored.write(`${AT}/state`, '6');
+    if (state !== '5' || usesDisk) return;
+    xenstored.write(`${AT}/state`, '6');
+    process.kill(daemon.serving.get('vbd-5-51728')!, 'SIGKILL');
   }, 10);
 }
 
@@ -81,12 +86,9 @@ describe('with a daemon', () => {
       err: expect.stringContaining('DOMAIN_DISK_EXISTS') as string,
     });
 
-    // The double of a process does not look at xenstore.
-    const ended = room.ended(pid!);
-    setTimeout(() => process.kill(pid!, 'SIGKILL'), 100);
     const detached = await run('detach', 'main/disk1');
     expect(detached).toMatchObject({ exitCode: 0, out: 'main/disk1 detached from domain 5\n' });
-    await ended;
+    await room.ended(pid!);
     expect(xenstored.list('backend/vbd')).toEqual([]);
     expect(xenstored.list('/local/domain/5/device/vbd')).toEqual([]);
     expect(xenstored.list('/libxl/5/device/vbd')).toEqual([]);
