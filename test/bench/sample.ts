@@ -15,6 +15,21 @@ export interface Sample {
   readonly residentBytes: number | null;
 }
 
+/** What several clients of one process saw at the same time, as one sample. */
+export function together(samples: readonly Sample[]): Sample {
+  const sum = (of: (sample: Sample) => number): number =>
+    samples.reduce((total, sample) => total + of(sample), 0);
+  return {
+    // Of the process: each of them measured the same.
+    ...samples[0],
+    requests: sum(({ requests }) => requests),
+    iops: sum(({ iops }) => iops),
+    mbPerSecond: sum(({ mbPerSecond }) => mbPerSecond),
+    latencyUsP50: medianOf(samples, ({ latencyUsP50 }) => latencyUsP50),
+    latencyUsP99: medianOf(samples, ({ latencyUsP99 }) => latencyUsP99),
+  };
+}
+
 /** Several samples as one: medians, but CPU a request over all of them, being counted in ticks. */
 export interface Summary {
   readonly iops: number;

@@ -2,12 +2,13 @@
 import { openSync, fsyncSync, closeSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { BLKTAP_GEOMETRY, type ShmGeometry } from '../../lib/frontend/shm/shm-geometry';
+import { ringsOfStandIn } from '../../lib/frontend/shm/shm-queues';
 import { TapdiskUnderTest } from '../e2e/tapdisk-under-test';
 import { untilUndone } from './left-behind';
 import { loads, type Load, type Path } from './load';
 import { layMemory, type MemoryLayout } from './memory-layout';
 import { RingClient, type Extent } from './ring-client';
-import type { Sample } from './sample';
+import { type Sample, together } from './sample';
 import {
   BENCH_DIRECTORY,
   CHUNK_BYTES,
@@ -34,6 +35,8 @@ const WARMING = [...loads('random', 4 * KIB, [1, 32])] as const;
 export interface ServeRing {
   readonly path: Path;
   readonly geometry?: ShmGeometry;
+  /** Rings of the disk, each with a client of its own; one unless told. */
+  readonly queues?: number;
   /** Of the ring and its data pages; gathered unless told. */
   readonly memory?: MemoryLayout;
   readonly storeKind?: string;
@@ -44,7 +47,8 @@ export interface ServeRing {
 }
 
 export class ServedRing {
-  client!: RingClient;
+  /** Of each ring. */
+  private clients: RingClient[] = [];
 
   private readonly forget: () => void;
   private stopped: (() => void) | null = null;
@@ -63,13 +67,16 @@ export class ServedRing {
       sizeBytes: options.sizeBytes ?? DISK_BYTES,
       chunkBytes: CHUNK_BYTES,
       geometry: options.geometry ?? PLAIN_RING,
+      queues: options.queues ?? 1,
       below: MEMORY_DIRECTORY,
       poolDirectory: join(poolParent, 'pool'),
       ...(options.storeKind !== undefined && { storeKind: options.storeKind }),
       ...(options.etcdEndpoints !== undefined && { etcdEndpoints: options.etcdEndpoints }),
       env: { ...options.env, TAPDISK_TS_DIRECT: options.path === 'hot' ? 'off' : 'on' },
     });
-    layMemory(join(tapdisk.deviceDirectory, 'ring'), options.memory ?? 'gathered');
+    for (const ring of ringsOfStandIn(tapdisk.deviceDirectory)) {
+      layMemory(join(ring, 'ring'), options.memory ?? 'gathered');
+    }
     return new ServedRing(tapdisk, poolParent);
   }
 
@@ -81,6 +88,11 @@ export class ServedRing {
     await served.warmUp();
     if ((options.storeKind ?? 'dir') === 'dir') syncFile(served.extentFile);
     return served;
+  }
+
+  /** Of the first ring. */
+  get client(): RingClient {
+    return this.clients[0];
   }
 
   get pid(): number {
@@ -97,7 +109,8 @@ export class ServedRing {
 
   async start(): Promise<void> {
     await this.startServer();
-    this.client = await RingClient.open(this.tapdisk.deviceDirectory);
+    const rings = ringsOfStandIn(this.tapdisk.deviceDirectory);
+    this.clients = await Promise.all(rings.map((ring) => RingClient.open(ring)));
   }
 
   /** Without a client. */
@@ -112,8 +125,10 @@ export class ServedRing {
     this.stopped?.();
   }
 
-  run(load: Load, durationMs = DURATION_MS): Promise<Sample> {
-    return this.client.run(load, durationMs, this.pid);
+  /** The load on each ring at the same time. */
+  async run(load: Load, durationMs = DURATION_MS): Promise<Sample> {
+    const runs = this.clients.map((client) => client.run(load, durationMs, this.pid));
+    return together(await Promise.all(runs));
   }
 
   /** Both directions once: code that has run for a while is compiled code. */
@@ -122,7 +137,7 @@ export class ServedRing {
   }
 
   async stop(): Promise<void> {
-    await this.client.close();
+    for (const client of this.clients) await client.close();
     await this.stopServer();
   }
 

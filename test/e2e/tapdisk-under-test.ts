@@ -7,7 +7,7 @@ import { FifoClient } from '../../lib/control/fifo-client';
 import { callProcess } from '../../lib/control/socket-client';
 import { socketPathOf } from '../../lib/control/socket-files';
 import { BLKTAP_GEOMETRY, type ShmGeometry } from '../../lib/frontend/shm/shm-geometry';
-import { ShmDevice } from '../../lib/frontend/shm/shm-device';
+import { createStandIn } from '../../lib/frontend/shm/shm-queues';
 import { createEtcdPool } from '../../lib/pool/create-etcd-pool';
 import { createPool } from '../../lib/pool/create-pool';
 import { openPool } from '../../lib/pool/open-pool';
@@ -26,6 +26,8 @@ export interface UnderTestOptions {
   readonly sizeBytes: number;
   readonly chunkBytes: number;
   readonly geometry?: ShmGeometry;
+  /** Rings of that shape; one unless told. */
+  readonly queues?: number;
   readonly storeKind?: string;
   /** Members of the cluster that coordinates; without them the pool is of this host alone. */
   readonly etcdEndpoints?: readonly string[];
@@ -80,7 +82,8 @@ export class TapdiskUnderTest {
     const { sizeBytes, chunkBytes } = options;
     await pool.coordination.create({ name: VOLUME, sizeBytes, chunkBytes });
     await pool.close();
-    ShmDevice.create(made.deviceDirectory, options.geometry ?? BLKTAP_GEOMETRY);
+    const { geometry = BLKTAP_GEOMETRY, queues = 1 } = options;
+    createStandIn(made.deviceDirectory, geometry, queues);
     return made;
   }
 

@@ -22,6 +22,7 @@ export async function ring(done: RowDone): Promise<void> {
   await onRing('direct', PLAIN_RING, [...SMALL, ...MIDDLE], done);
   await onRing('direct', INDIRECT_RING, LARGE, done);
   await onRing('direct', INDIRECT_RING, LARGE, done, 'scattered');
+  await onQueues(done);
   await onRing('hot', PLAIN_RING, [...SMALL, ...MIDDLE_HOT], done);
   await onRing('hot', INDIRECT_RING, LARGE_HOT, done);
 }
@@ -51,6 +52,27 @@ async function onRing(
   }
   await peer.stop();
   await served.stopAndRemove();
+}
+
+/** What a second queue brings, beside the same number of requests in one. */
+async function onQueues(done: RowDone): Promise<void> {
+  const one = await ServedRing.prepare({ path: 'direct' });
+  const two = await ServedRing.prepare({ path: 'direct', queues: 2 });
+  for (const load of loads('random', 4 * KIB, [32])) {
+    const twice = { ...load, depth: 2 * load.depth };
+    done(
+      await compare({
+        load: `${nameOfLoad(load, 'direct')}, on each of two queues`,
+        ours: { who: 'two queues', run: () => two.run(load) },
+        peers: [
+          { who: 'one queue', run: () => one.run(load) },
+          { who: 'one queue, depth 64', run: () => one.run(twice) },
+        ],
+      }),
+    );
+  }
+  await one.stopAndRemove();
+  await two.stopAndRemove();
 }
 
 /** With large requests the device decides, not the program: the peer in C would show the same. */
