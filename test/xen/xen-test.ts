@@ -5,6 +5,7 @@
 import { rmSync } from 'node:fs';
 import { CASES } from './cases';
 import { type Case, POOL, POOL_DIRECTORY, Site } from './lab/case';
+import { daemonRuns, startDaemon } from './lab/daemon';
 import { keepEvidence } from './lab/evidence';
 import { Lab } from './lab/lab';
 import { FAILURES } from './lab/paths';
@@ -39,6 +40,7 @@ async function bootOrTake(): Promise<Lab> {
 async function prepare(lab: Lab): Promise<void> {
   const known = await lab.run(`tapdisk-ts pool info ${POOL}`);
   if (known.status !== 0) await lab.dom0(`tapdisk-ts pool create ${POOL} --path ${POOL_DIRECTORY}`);
+  if (!(await daemonRuns(lab))) await startDaemon(lab);
 }
 
 /** @returns whether it passed */

@@ -1,7 +1,26 @@
 /** Every case of `make test-xen`, in the order in which they run. */
 import type { Case } from '../lab/case';
+import { attachDomain } from './attach-domain';
+import { blockAttach, fioVerify, plainLine, scriptPv, scriptPvh } from './by-xl';
+import { destroyed, killDaemonCase, killDisk } from './deaths';
+import { discard, resize, twoDisksTwoGuests } from './disks';
+import { powerCut, saveRestore } from './ends';
 import { xenBlkback } from './xen-blkback';
 
 export const CASES: Readonly<Record<string, Case>> = {
   'xen-blkback': xenBlkback,
+  'script-pv': scriptPv,
+  'script-pvh': scriptPvh,
+  'plain-line': plainLine,
+  'fio-verify': fioVerify,
+  'block-attach': blockAttach,
+  'attach-domain': attachDomain,
+  'kill-disk': killDisk,
+  'kill-daemon': killDaemonCase,
+  'two-guests': twoDisksTwoGuests,
+  discard,
+  resize,
+  'save-restore': saveRestore,
+  destroyed,
+  'power-cut': powerCut,
 };

@@ -2,12 +2,18 @@
 import { Guest, type GuestOptions } from './guest';
 import type { Lab } from './lab';
 
+/** Disks of the guest that cases share are plugged in as this. */
+export const PLUGGED = '/dev/xvdb';
+
 /** The pool that every case finds, in dom0's /data. */
 export const POOL = 'main';
 export const POOL_DIRECTORY = '/data/pool';
 
 /** Resolves with the figures, for one line; fails by throwing. */
 export type Case = (site: Site) => Promise<string>;
+
+/** A guest without disks, alive from the first case that wants it: a boot for each would take long. */
+let shared: Guest | null = null;
 
 /** Of this run and of those before it in the same lab: logs are by name. */
 let made = Date.now() % 1_000_000;
@@ -16,6 +22,7 @@ const unique = (): string => (++made).toString(36);
 export class Site {
   readonly guests: Guest[] = [];
   private readonly volumes: string[] = [];
+  private plugged: string | null = null;
 
   constructor(
     readonly lab: Lab,
@@ -45,14 +52,44 @@ export class Site {
     return this.guest({ ...options, disks });
   }
 
+  /** The guest that cases share, with a volume plugged in as PLUGGED by `xl block-attach`. */
+  async plug(volume: string): Promise<Guest> {
+    if (shared === null || (await this.lab.run(`xl domid ${shared.name}`)).status !== 0) {
+      shared = await Guest.create(this.lab, `shared-g${unique()}`, { disks: [] });
+    }
+    this.plugged = volume;
+    await this.lab.dom0(`xl block-attach ${shared.name} '${diskLine(volume, 'xvdb')}'`);
+    await deviceIsThere(shared);
+    return shared;
+  }
+
+  async unplug(): Promise<void> {
+    const name = shared?.name ?? '';
+    this.plugged = null;
+    await this.lab.dom0(`xl block-detach ${name} xvdb`);
+    const gone = `! xenstore-exists /local/domain/0/backend/vbd/$(xl domid ${name})/51728`;
+    await this.lab.until('the disk has left xenstore', gone);
+  }
+
   /** Destroys the guests that are left and deletes the volumes. @throws Error where that is refused */
   async cleanUp(): Promise<void> {
     for (const { name } of this.guests) await this.lab.run(`xl destroy ${name}`);
+    if (this.plugged !== null) {
+      await this.unplug().catch(async () => {
+        // A disk that will not go goes with its guest, and the next case gets another.
+        await this.lab.run(`xl destroy ${shared?.name ?? ''}`);
+        shared = null;
+      });
+    }
     for (const volume of this.volumes) {
       const free = `tapdisk-ts delete ${volume} --yes`;
       await this.lab.until(`${volume} is free again and deleted`, free, 30_000);
     }
   }
+}
+
+export async function deviceIsThere(guest: Guest, device = PLUGGED): Promise<void> {
+  await guest.sh(`for i in $(seq 150); do [ -b ${device} ] && exit 0; sleep 0.2; done; exit 1`);
 }
 
 /** As an admin writes it in an xl config. */

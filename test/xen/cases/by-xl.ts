@@ -1,0 +1,50 @@
+/** What an admin writes for xl: PV and PVH by script, a plain raw line, disks plugged in and out. */
+import { type Case, diskLine, PLUGGED } from '../lab/case';
+import { pidOf } from '../lab/daemon';
+import { fileSystemHolds } from './file-system';
+import { verified } from './fio';
+
+const byScript =
+  (type: 'pv' | 'pvh'): Case =>
+  async (site) => {
+    const volume = await site.volume('256M');
+    const guest = await site.guestOn([volume], { type });
+    await fileSystemHolds(guest);
+    await guest.shutDown();
+    return `${type} guest by script=, ext4 compared and checked`;
+  };
+
+export const scriptPv = byScript('pv');
+export const scriptPvh = byScript('pvh');
+
+export const plainLine: Case = async (site) => {
+  const volume = await site.volume('256M');
+  const marker = `/run/tapdisk-ts/volumes/${volume}`;
+  await site.lab.until('the volume has its marker', `[ -e ${marker} ]`);
+  const guest = await site.guest({ disks: [`${marker},raw,xvda,rw`] });
+  await fileSystemHolds(guest);
+  await guest.shutDown();
+  return 'a plain raw disk line, ext4 compared and checked';
+};
+
+export const fioVerify: Case = async (site) => {
+  const guest = await site.plug(await site.volume('64M'));
+  const longest = await verified(guest, PLUGGED, 32);
+  await site.unplug();
+  return `32 MiB, direct, depth 32, mixed sizes; longest request ${longest.toFixed(2)} s`;
+};
+
+export const blockAttach: Case = async (site) => {
+  const { lab } = site;
+  const volume = await site.volume('256M');
+  const guest = await site.plug(volume);
+  await fileSystemHolds(guest, PLUGGED);
+  await site.unplug();
+  if ((await pidOf(lab, volume)) !== 0) throw new Error('a process still serves the volume');
+  const wrong = diskLine('main/nowhere', 'xvdb');
+  const { status, output } = await lab.run(`xl block-attach ${guest.name} '${wrong}'`);
+  if (status === 0) throw new Error('a volume that is not there was attached');
+  if (!output.includes('nowhere')) throw new Error(`xl does not say why: ${output.trim()}`);
+  await lab.run(`xl block-detach ${guest.name} xvdb`);
+  return `attached, used, detached; refused: ${output.trim().split('\n')[0]}`;
+};

@@ -1,0 +1,77 @@
+/** kill -9 of what serves a guest, while the guest writes and verifies. */
+import { type Case, PLUGGED, type Site } from '../lab/case';
+import { killDaemon, pidOf, startDaemon } from '../lab/daemon';
+import type { Guest } from '../lab/guest';
+import { isLoaded, verified } from './fio';
+
+const MIB = 48;
+
+/** @returns fio's longest request, in seconds */
+async function underLoad(
+  site: Site,
+  body: (volume: string, guest: Guest) => Promise<void>,
+): Promise<number> {
+  const volume = await site.volume('64M');
+  const guest = await site.plug(volume);
+  // The load's own failure is told first: it is what the guest saw.
+  const load = verified(guest, PLUGGED, MIB);
+  load.catch(() => undefined);
+  await isLoaded(guest, PLUGGED);
+  const deed = body(volume, guest);
+  deed.catch(() => undefined);
+  const longest = await load;
+  await deed;
+  await site.unplug();
+  return longest;
+}
+
+export const killDisk: Case = async (site) => {
+  const { lab } = site;
+  let [before, after] = [0, 0];
+  const longest = await underLoad(site, async (volume) => {
+    before = await pidOf(lab, volume);
+    await lab.dom0(`kill -9 ${before}`);
+    const served = `tapdisk-ts list --running | grep ${volume} | grep -v ' ${before} '`;
+    await lab.until('another process serves the volume', served);
+    after = await pidOf(lab, volume);
+  });
+  if (before === 0 || after === 0 || before === after) throw new Error('no process was replaced');
+  return `no I/O error, verify passes; the guest's longest request ${longest.toFixed(2)} s`;
+};
+
+export const killDaemonCase: Case = async (site) => {
+  const { lab } = site;
+  let [before, after] = [0, 0];
+  const longest = await underLoad(site, async (volume) => {
+    before = await pidOf(lab, volume);
+    await killDaemon(lab);
+    await startDaemon(lab);
+    after = await pidOf(lab, volume);
+  });
+  if (before === 0 || before !== after) {
+    throw new Error(`the disk's process was ${before}, now ${after}`);
+  }
+  return `the disk's process is the same; the guest's longest request ${longest.toFixed(2)} s`;
+};
+
+export const destroyed: Case = async (site) => {
+  const { lab } = site;
+  const volume = await site.volume('64M');
+  const guest = await site.guestOn([volume]);
+  const load = verified(guest, '/dev/xvda', MIB);
+  load.catch(() => undefined);
+  await isLoaded(guest, '/dev/xvda');
+  await guest.destroy();
+  await lab.until('no process serves the volume', `! tapdisk-ts list --running | grep ${volume}`);
+  await lab.until(
+    'nobody has the volume',
+    `tapdisk-ts info ${volume} | grep -E '^attached +(no|-)'`,
+  );
+  // A domain whose pages somebody still maps stays, as a zombie without a name.
+  await lab.until('no page is mapped', `! xl list | grep -E '\\(null\\)|${guest.name}|--ps-d'`);
+  await lab.until(
+    'xenstore is clean',
+    `! xenstore-exists /local/domain/0/backend/vbd/${guest.domid}`,
+  );
+  return 'no process, no lock, no domain that lingers for its mapped pages, nothing in xenstore';
+};

@@ -1,0 +1,35 @@
+/** `tapdisk-ts daemon` in dom0, and the processes that it starts. */
+import type { Lab } from './lab';
+
+const LOG = '/var/log/tapdisk-ts-daemon.log';
+const PID = '/run/lab-daemon.pid';
+
+/** Starts it, and waits until it watches. */
+export async function startDaemon(lab: Lab): Promise<void> {
+  await lab.dom0(
+    `setsid tapdisk-ts daemon >>${LOG} 2>&1 </dev/null & echo $! >${PID}; touch ${PID}.started`,
+  );
+  const watches = `[ -S /run/tapdisk-ts/daemon.sock ] || tail -n 3 ${LOG} | grep -q watches`;
+  await lab.until('the daemon watches xenstore', watches);
+}
+
+export async function daemonRuns(lab: Lab): Promise<boolean> {
+  return (await lab.run(`kill -0 $(cat ${PID})`)).status === 0;
+}
+
+export async function killDaemon(lab: Lab): Promise<void> {
+  await lab.dom0(`kill -9 $(cat ${PID})`);
+}
+
+interface RunningDisk {
+  readonly volume: string;
+  readonly pid: number;
+  readonly state: string;
+}
+
+/** @returns 0 where no process serves it */
+export async function pidOf(lab: Lab, volume: string): Promise<number> {
+  const { output } = await lab.run('tapdisk-ts list --running --json 2>/dev/null');
+  const disks = JSON.parse(output || '[]') as RunningDisk[];
+  return disks.find((disk) => disk.volume === volume)?.pid ?? 0;
+}
