@@ -13,10 +13,10 @@ export const HAND_OVER_DRAIN_TIMEOUT_MS = 5_000;
 export const HAND_OVER_FLUSH_TIMEOUT_MS = 10_000;
 
 /**
- * Whoever has taken a volume over waits so long for its predecessor to let go of the ring; then the
- * disk is `stopped`, with SHM_IN_USE as the reason.
+ * Whoever has taken a volume over waits so long for its predecessor to let go of the ring, or of the
+ * address; then the disk is `stopped`, with SHM_IN_USE or NBD_LISTEN_BUSY as the reason.
  */
 export const RING_TAKE_OVER_TIMEOUT_MS = 15_000;
 
-/** Pause between two tries for that ring. */
+/** Pause between two tries for that ring or address. */
 export const RING_TAKE_OVER_RETRY_MS = 5;

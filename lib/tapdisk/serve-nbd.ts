@@ -12,12 +12,14 @@ export interface ServeNbd {
   /** "pool/volume" each. */
   readonly volumes: readonly string[];
   readonly readOnly: boolean;
+  /** Stand by for what another has, and serve it once it is free or handed over. */
+  readonly wait: boolean;
   readonly addresses: readonly ListenAddress[];
   readonly tls: NbdServerOptions['tls'];
   readonly insecure: boolean;
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly log: Log;
-  /** Clients can connect now. */
+  /** Clients can connect to these now. Called again and again where it stands by. */
   readonly onServing: (uris: readonly string[]) => void;
 }
 
@@ -28,17 +30,25 @@ const EXIT_NOT_CLOSED = 1;
 /**
  * Resolves to the exit code when SIGINT, SIGTERM or the last detach has ended it in order.
  *
- * @throws TapdiskError of NbdDisks.open and SocketServer.listen
+ * @throws TapdiskError of NbdDisks.open and SocketServer.listen; where it stands by also why none of
+ * the volumes came
  */
 export async function serveNbd(options: ServeNbd): Promise<number> {
   const { log, env, tls, insecure } = options;
   const reports = new FewReports(log, REPORTS_PER_INTERVAL_MAX, REPORT_INTERVAL_MS);
   let end: (reason: string) => void = () => {};
-  const ended = new Promise<string>((resolve) => (end = resolve));
+  let fail: (reason: unknown) => void = () => {};
+  const ended = new Promise<string>((resolve, reject) => {
+    end = resolve;
+    fail = reject;
+  });
+  // It is looked at only when all is begun.
+  ended.catch(() => {});
   const disks = await NbdDisks.open({
     ...options,
     server: { tls, insecure, onConnectionFailed: (reason) => reports.report(reason) },
     onUnused: () => end('last volume detached'),
+    onFailed: (reason) => fail(reason),
   });
   let exitCode = EXIT_OK;
   let socket: SocketServer | null = null;
@@ -47,7 +57,7 @@ export async function serveNbd(options: ServeNbd): Promise<number> {
   process.on('SIGTERM', interrupt);
   try {
     socket = await SocketServer.listen({ admin: disks, env, log });
-    options.onServing(disks.uris);
+    disks.begin();
     log.info({ reason: await ended }, 'ending');
   } finally {
     try {

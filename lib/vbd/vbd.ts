@@ -205,8 +205,8 @@ export class Vbd implements BlockDevice, BlockAllocation, ChunkIoOwner {
 
   /**
    * From a pause: flushes, and gives the volume to the standby of that name. Where it rejects, the
-   * VBD is paused as before. Else requests that are held never end: they are their source's to send
-   * elsewhere, and only `close` may follow.
+   * VBD is paused as before. Else requests that are held do not end before `close`, which alone may
+   * follow: they are their source's to send elsewhere.
    */
   async handOver(to: string): Promise<void> {
     if (this.resizing !== null) await this.resizing;
@@ -222,10 +222,16 @@ export class Vbd implements BlockDevice, BlockAllocation, ChunkIoOwner {
     this.isClosed = true;
   }
 
-  /** Ends a pause, waits for every request, flushes, and gives the volume back. */
+  /**
+   * Ends a pause, waits for every request, flushes, and gives the volume back. After `handOver`
+   * whoever sent what is held is gone: it ends as failed, so that its memory is given back.
+   */
   async close(): Promise<void> {
     if (this.resizing !== null) await this.resizing;
-    if (!this.isClosed) {
+    if (this.isClosed) {
+      this.failAll();
+      this.tellSources();
+    } else {
       if (this.isPaused) this.resume();
       await this.idle();
     }
@@ -388,9 +394,7 @@ export class Vbd implements BlockDevice, BlockAllocation, ChunkIoOwner {
     this.isEndingBatch = true;
     if (this.fence !== null) this.answerFenced(this.fence);
     if (this.held.first !== null) this.startHeld();
-    for (let left = this.sourcesToTell.length; left > 0; left--) {
-      this.sourcesToTell.shift()?.batchDone();
-    }
+    this.tellSources();
     this.nowUs = 0;
     this.volume.kick();
     this.isEndingBatch = false;
@@ -405,15 +409,25 @@ export class Vbd implements BlockDevice, BlockAllocation, ChunkIoOwner {
     if (unanswered.first === null && held.first === null) return;
     const state = fence.look();
     if (state === FENCE_WAITING) return;
-    if (state === FENCE_LOST) {
-      for (let r = held.shift(); r !== null; r = held.shift()) {
-        this.startedCount++;
-        unanswered.push(r);
-      }
+    if (state === FENCE_LOST) return this.failAll();
+    for (let r = unanswered.shift(); r !== null; r = unanswered.shift()) this.answer(r);
+  }
+
+  private failAll(): void {
+    const { unanswered, held } = this;
+    for (let r = held.shift(); r !== null; r = held.shift()) {
+      this.startedCount++;
+      unanswered.push(r);
     }
     for (let r = unanswered.shift(); r !== null; r = unanswered.shift()) {
-      if (state === FENCE_LOST) r.errno = EIO;
+      r.errno = EIO;
       this.answer(r);
+    }
+  }
+
+  private tellSources(): void {
+    for (let left = this.sourcesToTell.length; left > 0; left--) {
+      this.sourcesToTell.shift()?.batchDone();
     }
   }
 

@@ -88,7 +88,10 @@ describe.each(readdirSync(PAGES))('%s', (file) => {
     const unknown = [...prose.matchAll(/(?:([a-z]+) )?--([a-z][a-z-]*)/g)].filter(
       ([, word, option]) => {
         const other = all.filter(({ name }) => name === word);
-        const commandsMeant = other.length > 0 ? other : own;
+        // `serve nbd --wait` is spoken of by its last word.
+        const others =
+          other.length > 0 ? other : all.filter(({ name }) => name.endsWith(` ${word}`));
+        const commandsMeant = others.length > 0 ? others : own;
         const options = commandsMeant.flatMap(({ command }) => optionsOf(command));
         return !options.includes(option.replace(/^no-/, ''));
       },

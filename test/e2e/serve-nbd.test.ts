@@ -1,61 +1,25 @@
 /** `tapdisk-ts serve nbd` as a user starts it: a process, its output, its signals, its end. */
-import { type ChildProcess, execFile, spawn } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmSync, statSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { statSync } from 'node:fs';
 import { join } from 'node:path';
-import { z } from 'zod';
-import { createPool } from '../../lib/pool/create-pool';
-import { openPool } from '../../lib/pool/open-pool';
 import { runCommand } from '../cli/captured-io';
 import { NbdClient, requestBytes } from '../frontend/nbd/nbd-client';
-import { PROJECT_ROOT } from '../project-root';
+import { type Ended, NbdProcesses } from './nbd-processes';
 
-const PROGRAM = join(PROJECT_ROOT, 'bin/tapdisk-ts');
 const MIB = 1 << 20;
 
 jest.setTimeout(60_000);
 
+let processes: NbdProcesses;
 let directory: string;
 let env: NodeJS.ProcessEnv;
-let children: ChildProcess[];
 
 beforeEach(async () => {
-  directory = mkdtempSync(join(tmpdir(), 'tapdisk-ts-serve-'));
-  for (const name of ['config', 'run']) mkdirSync(join(directory, name), { mode: 0o700 });
-  env = {
-    ...process.env,
-    TAPDISK_TS_CONFIG_DIR: join(directory, 'config'),
-    TAPDISK_TS_RUNTIME_DIR: join(directory, 'run'),
-  };
-  children = [];
-  const path = join(directory, 'pool');
-  await createPool({ name: 'main', path, storeKind: 'dir', existing: false }, { env });
-  const pool = await openPool('main', { env });
-  await pool.coordination.create({ name: 'a', sizeBytes: 8 * MIB, chunkBytes: MIB });
-  await pool.coordination.create({ name: 'b', sizeBytes: 16 * MIB, chunkBytes: MIB });
-  await pool.close();
+  processes = await NbdProcesses.create();
+  ({ directory, env } = processes);
 });
+afterEach(() => processes.end());
 
-afterEach(() => {
-  for (const child of children) child.kill('SIGKILL');
-  rmSync(directory, { recursive: true, force: true });
-});
-
-interface Ended {
-  readonly exitCode: number;
-  readonly out: string;
-  readonly err: string;
-}
-
-function command(...words: string[]): Promise<Ended> {
-  return new Promise((resolve) => {
-    execFile(PROGRAM, words, { env }, (error, out, err) => {
-      resolve({ exitCode: error === null ? 0 : Number(error.code), out, err });
-    });
-  });
-}
-
-const announcement = z.object({ pid: z.number(), uris: z.array(z.string()) });
+const command = (...words: string[]): Promise<Ended> => processes.command(...words);
 
 interface Serving {
   readonly pid: number;
@@ -66,22 +30,8 @@ interface Serving {
 
 /** Resolves when the process says that clients can connect. */
 async function serve(...words: string[]): Promise<Serving> {
-  const child = spawn(PROGRAM, ['serve', 'nbd', '--json', ...words], {
-    env,
-    stdio: ['ignore', 'pipe', 'ignore'],
-  });
-  children.push(child);
-  const ended = new Promise<number | null>((resolve) => child.once('exit', resolve));
-  let out = '';
-  const said = await new Promise<string>((resolve, reject) => {
-    child.stdout.on('data', (bytes: Buffer) => {
-      out += bytes.toString();
-      if (out.endsWith('}\n')) resolve(out);
-    });
-    child.once('exit', (code) => reject(new Error(`ended with ${code}: ${out}`)));
-  });
-  const { pid, uris } = announcement.parse(JSON.parse(said));
-  return { pid, uris, ended, kill: (signal) => child.kill(signal) };
+  const started = processes.start(...words);
+  return { ...started, uris: await started.uris };
 }
 
 const clientOf = (path: string, name: string): Promise<NbdClient> =>

@@ -78,6 +78,7 @@ export async function serveVolumes(
   await pool.close();
   const failures: string[] = [];
   const address: ListenAddress = { kind: 'unix', path: join(directory, 'nbd.sock') };
+  let serving: readonly string[] = [];
   const disks = await NbdDisks.open({
     volumes: Object.keys(volumes).map((name) => `${POOL}/${name}`),
     readOnly: options.readOnly ?? false,
@@ -88,12 +89,15 @@ export async function serveVolumes(
       onConnectionFailed: (reason) => failures.push(reason.code),
     },
     log: silentLog,
+    onServing: (uris) => (serving = uris),
     onUnused: () => undefined,
+    onFailed: () => undefined,
   });
+  disks.begin();
   return {
     directory,
     socket: address.path,
-    uri: disks.uris[0],
+    uri: serving[0],
     disks,
     failures,
     async end() {

@@ -249,8 +249,11 @@ describe('the right that is given back or away is not lost', () => {
     disk.letAll();
     await handing;
     await aWhile();
-    await vbd.close();
     expect(held.status).toBeNull();
+    // The source has hung up by then.
+    await vbd.close();
+    expect(held).toMatchObject({ status: STATUS_ERROR, errno: EIO });
+    expect(guest.log.slice(-2)).toEqual(['held', 'batch']);
     expect(log).toEqual([]);
     expect(fence.listening).toBe(0);
   });

@@ -7,6 +7,7 @@ import { tlsFromCertificates, tlsFromPsk } from '../../frontend/nbd/tls-options'
 import { parseVolumeAddress } from '../../pool/address';
 import { serveNbd as serve } from '../../tapdisk/serve-nbd';
 import { defineCommand } from '../command';
+import { UsageError } from '../failure';
 
 export const serveNbd = defineCommand({
   usage: 'nbd <volume..>',
@@ -18,6 +19,7 @@ export const serveNbd = defineCommand({
       'tapdisk-ts serve nbd main/a main/b --listen tcp:0.0.0.0:10809 --tls-certificates /etc/pki',
       'To other hosts, by their certificates',
     ],
+    ['tapdisk-ts serve nbd main/disk1 --wait', 'Once another process hands it over, or dies'],
   ],
   options: (yargs) =>
     yargs
@@ -36,6 +38,11 @@ export const serveNbd = defineCommand({
         describe: 'unix:PATH or tcp:HOST:PORT; may be repeated',
       })
       .option('read-only', { type: 'boolean', default: false, describe: 'Refuse writes' })
+      .option('wait', {
+        type: 'boolean',
+        default: false,
+        describe: 'Stand by where another has it, and serve it the moment that it is free',
+      })
       .option('tls-certificates', {
         type: 'string',
         requiresArg: true,
@@ -59,6 +66,9 @@ export const serveNbd = defineCommand({
   async run(options, { io, output }) {
     const { volume: volumes, listen, tlsCertificates, tlsPsk } = options;
     for (const volume of volumes) parseVolumeAddress(volume);
+    if (options.wait && options.readOnly) {
+      throw new UsageError('--wait is for writing; leave --read-only away');
+    }
     const given = listen?.map(parseListenAddress);
     const tls =
       tlsCertificates !== undefined
@@ -69,6 +79,7 @@ export const serveNbd = defineCommand({
     return serve({
       volumes,
       readOnly: options.readOnly,
+      wait: options.wait,
       addresses: given ?? [ownSocket(io.env)],
       tls,
       insecure: options.tls === 'off',

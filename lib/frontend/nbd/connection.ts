@@ -94,6 +94,12 @@ export class Connection {
     this.plain.destroy();
   }
 
+  /** As `destroy`; whatever its requests at the VBD come to, nothing of the connection is left. */
+  abandon(): void {
+    this.destroy();
+    this.closed();
+  }
+
   /** To be called now and then: gives a client up that owes something and does nothing. */
   checkProgress(nowMs: number): void {
     const { transmission } = this;

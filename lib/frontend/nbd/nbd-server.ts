@@ -75,8 +75,7 @@ export class NbdServer {
     const server = new NbdServer(options);
     try {
       for (const address of addresses) {
-        const numeric = await numericAddress(address);
-        if (options.tls === null && options.insecure !== true) demandLocal(numeric);
+        const numeric = await checkedAddress(address, options);
         server.listeners.push(await Listener.open(numeric, (socket) => server.accept(socket)));
       }
       return server;
@@ -105,6 +104,27 @@ export class NbdServer {
     return count;
   }
 
+  /** Offers one more. */
+  offer(exported: NbdExport): void {
+    this.exports.push(exported);
+  }
+
+  /** Accepts nobody any more; whoever is connected stays. */
+  stopListening(): void {
+    for (const listener of this.listeners.splice(0)) listener.close();
+  }
+
+  /**
+   * Offers an export no longer, and hangs up on its clients before it returns: what they were not
+   * answered is theirs to send elsewhere. Their requests at the device may end as they like.
+   */
+  hangUp(exportName: string): void {
+    this.forget(exportName);
+    for (const connection of [...this.connections]) {
+      if (connection.exportName === exportName) connection.abandon();
+    }
+  }
+
   /**
    * Offers an export no longer: answers its requests in flight and hangs up on its clients.
    * Afterwards its device has no request of this server.
@@ -112,8 +132,7 @@ export class NbdServer {
    * @throws TapdiskError NBD_DRAIN_TIMEOUT; may then be called again
    */
   async withdraw(exportName: string, timeoutMs = DRAIN_TIMEOUT_MS): Promise<void> {
-    const at = this.exports.findIndex(({ name }) => name === exportName);
-    if (at >= 0) this.exports.splice(at, 1);
+    this.forget(exportName);
     await this.drain(({ exportName: used }) => used === exportName, timeoutMs);
   }
 
@@ -125,10 +144,15 @@ export class NbdServer {
    */
   async close(timeoutMs = DRAIN_TIMEOUT_MS): Promise<void> {
     this.isClosing = true;
-    for (const listener of this.listeners.splice(0)) listener.close();
+    this.stopListening();
     await this.drain(() => true, timeoutMs);
     clearInterval(this.stallCheck);
     this.largeAreas.close();
+  }
+
+  private forget(exportName: string): void {
+    const at = this.exports.findIndex(({ name }) => name === exportName);
+    if (at >= 0) this.exports.splice(at, 1);
   }
 
   private async drain(isMeant: (one: Connection) => boolean, timeoutMs: number): Promise<void> {
@@ -197,9 +221,19 @@ export class NbdServer {
   }
 }
 
-async function numericAddress(address: ListenAddress): Promise<ListenAddress> {
+/**
+ * The address with its host as a number, where it may be listened on.
+ *
+ * @throws TapdiskError NBD_TLS_REQUIRED, NBD_LISTEN_FAILED
+ */
+export async function checkedAddress(
+  address: ListenAddress,
+  { tls, insecure }: Pick<NbdServerOptions, 'tls' | 'insecure'>,
+): Promise<ListenAddress> {
   if (address.kind === 'unix') return address;
-  return { ...address, host: await resolveHost(address.host) };
+  const numeric = { ...address, host: await resolveHost(address.host) };
+  if (tls === null && insecure !== true) demandLocal(numeric);
+  return numeric;
 }
 
 function demandLocal(address: ListenAddress): void {
