@@ -160,7 +160,7 @@ export class NbdDisks implements DiskAdmin {
 
   /** A client is told the size when it connects, and never again. */
   async resize(cookie: number, size: NewSize): Promise<ResizedDisk> {
-    return { ...(await this.disk(cookie).resize(size)), guestTold: false };
+    return { ...(await this.mustServe(cookie).resize(size)), guestTold: false };
   }
 
   async startRecording(
