@@ -57,17 +57,33 @@ export function libc(): Libc {
     );
   }
   const modules = loadModules();
-  const library = modules.ffi.DynamicLibrary();
+  loaded = { ref: modules.ref, errno: modules.ffi.errno, functions: declared(modules.ffi) };
+  return loaded;
+}
+
+/** Declares every function now, for those whose guest will wait when they are first called. */
+export function prepareLibc(): void {
+  const { functions } = libc();
+  for (const name of Object.keys(DECLARATIONS)) void functions[name as LibcName];
+}
+
+/**
+ * Each is declared when it is first called: ffi-napi tells V8 that a function's pointer holds a GiB,
+ * and V8 collects all garbage for that, some ten milliseconds a function.
+ */
+function declared(ffi: typeof import('ffi-napi')): Record<LibcName, ForeignFunction> {
+  const library = ffi.DynamicLibrary();
   const functions = {} as Record<LibcName, ForeignFunction>;
   for (const [name, [symbol, result, values]] of Object.entries(DECLARATIONS)) {
-    functions[name as LibcName] = modules.ffi.ForeignFunction(
-      library.get(symbol),
-      result,
-      values as unknown as string[],
-    ) as unknown as ForeignFunction;
+    const declare = (): ForeignFunction => {
+      const types = values as unknown as string[];
+      const declaration: unknown = ffi.ForeignFunction(library.get(symbol), result, types);
+      Object.defineProperty(functions, name, { value: declaration });
+      return declaration as ForeignFunction;
+    };
+    Object.defineProperty(functions, name, { configurable: true, get: declare });
   }
-  loaded = { ref: modules.ref, errno: modules.ffi.errno, functions };
-  return loaded;
+  return functions;
 }
 
 /**

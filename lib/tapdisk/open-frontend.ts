@@ -1,5 +1,5 @@
 /** Opens the front end that a minor number, or a location, names. */
-import { libc } from '../../native-bindings/libc';
+import { prepareLibc } from '../../native-bindings/libc';
 import type { WatchReadable } from '../../native-bindings/watch';
 import { ensureRuntimeDirectory } from '../control/runtime-dir';
 import type { BlockDevice } from '../vbd/block-device';
@@ -46,5 +46,5 @@ export function openFrontend(
 
 /** Loads what opening one takes (a tenth of a second and more), for those whose guest will wait. */
 export function prepareFrontend(): void {
-  libc();
+  prepareLibc();
 }
