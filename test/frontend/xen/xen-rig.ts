@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { TapdiskError } from '../../../lib/errors';
+import { openXenRings } from '../../../lib/frontend/xen/open-xen-rings';
 import type { XenRingsAddress } from '../../../lib/frontend/xen/rings';
 import { XenFrontend } from '../../../lib/frontend/xen/xen-frontend';
 import type { XenHost } from '../../../lib/frontend/xen/xen-host';
@@ -10,6 +11,7 @@ import type { BlockDevice } from '../../../lib/vbd/block-device';
 import { openXenStore } from '../../../lib/xenstore/open-xenstore';
 import { FakeBlockDevice, type FakeBlockDeviceOptions } from '../fake-block-device';
 import { FakeXenstored } from '../../xenstore/fake-xenstored';
+import type { FakeGuest } from './fake-guest';
 import { FakeRings } from './fake-rings';
 
 export const DOMID = 5;
@@ -54,6 +56,8 @@ export class XenRig {
   readonly stops: TapdiskError[] = [];
   readonly notes: string[] = [];
   closesAsked = 0;
+  /** Whose rings are opened instead of rings of no memory. */
+  realGuest: FakeGuest | null = null;
   /** What opening rings throws. */
   openError: Error | null = null;
   hostsClosed = 0;
@@ -167,7 +171,11 @@ export class XenRig {
     return {
       steadyMemory: [],
       openStore: (options) => openXenStore({ ...options, env }),
-      openRings: (address, device, { onStopped }) => this.openRings(address, device, onStopped),
+      openRings: (address, device, events) => {
+        const guest = this.realGuest;
+        if (guest === null) return this.openRings(address, device, events.onStopped);
+        return openXenRings(address, device, events, guest.system, guest.events.watch);
+      },
       close: () => void this.hostsClosed++,
     };
   }
