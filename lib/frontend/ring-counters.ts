@@ -13,8 +13,18 @@ export interface RingCounters {
   kicks: number;
   /** Times that the VBD's request pool was found empty. */
   poolEmpty: number;
+  /** Requests that ended with an error since the guest's pages could not be copied. */
+  copiesFailed: number;
 }
 
 export function newRingCounters(): RingCounters {
-  return { wakeups: 0, requests: 0, refused: 0, responses: 0, kicks: 0, poolEmpty: 0 };
+  return {
+    wakeups: 0,
+    requests: 0,
+    refused: 0,
+    responses: 0,
+    kicks: 0,
+    poolEmpty: 0,
+    copiesFailed: 0,
+  };
 }

@@ -120,11 +120,12 @@ class OpenedRings implements XenRings {
       const count = events.takePending();
       for (let at = 0; at < count; at++) {
         const port = events.ports[at];
-        const index = this.queues.findIndex((queue) => queue.port === port);
-        // Of rings that were closed after it fired.
-        if (index < 0) continue;
-        events.unmask(port);
-        this.servers[index].wake();
+        for (let index = 0; index < this.queues.length; index++) {
+          // None of them: of rings that were closed after it fired.
+          if (this.queues[index].port !== port) continue;
+          events.unmask(port);
+          this.servers[index].wake();
+        }
       }
     } catch (error) {
       this.stop(

@@ -15,6 +15,7 @@ import {
   STATUS_OKAY,
   type VbdRequest,
 } from '../../vbd/request';
+import type { RingCounters } from '../ring-counters';
 import type { SegmentMapper } from '../segment-mapper';
 import { CopiedData } from './copied-data';
 import { GrantedSegments } from './granted-segments';
@@ -27,9 +28,6 @@ import type { XenSystem } from './xen-system';
  * ends with an error, and no other does. Requests reach the VBD in the order in which they came.
  */
 export class StagedBlockDevice implements BlockDevice, SegmentMapper, RequestSource {
-  /** Requests whose pages could not be copied. */
-  copiesFailed = 0;
-
   private readonly fetched: CopiedData;
   private readonly delivered: CopiedData;
   private readonly indirectPage: GrantCopyBatch;
@@ -47,6 +45,7 @@ export class StagedBlockDevice implements BlockDevice, SegmentMapper, RequestSou
     private readonly inner: BlockDevice,
     private readonly system: XenSystem,
     domid: number,
+    private readonly counters: Pick<RingCounters, 'copiesFailed'>,
   ) {
     this.fetched = new CopiedData(system.grants, domid, 'fetch');
     this.delivered = new CopiedData(system.grants, domid, 'deliver');
@@ -160,7 +159,7 @@ export class StagedBlockDevice implements BlockDevice, SegmentMapper, RequestSou
   }
 
   private fail(request: VbdRequest): void {
-    this.copiesFailed++;
+    this.counters.copiesFailed++;
     request.status = STATUS_ERROR;
   }
 

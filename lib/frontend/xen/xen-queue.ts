@@ -73,7 +73,12 @@ export class XenQueue {
    * @throws RingStopped of JournaledBackRing.takenOver
    */
   prepare(file: JournalFile, blockDevice: BlockDevice, options: RingServerOptions): RingServer {
-    const staged = new StagedBlockDevice(blockDevice, this.system, this.address.domid);
+    const staged = new StagedBlockDevice(
+      blockDevice,
+      this.system,
+      this.address.domid,
+      options.counters,
+    );
     const device: RingDevice = {
       ring: this.ring(file),
       mapper: staged,

@@ -184,6 +184,7 @@ describe('a page that is not granted', () => {
     expect(disk.seen.map(({ sector, operation }) => [operation, sector])).not.toContainEqual([
       1, 16,
     ]);
+    expect(rings.counters.copiesFailed).toBe(2);
     await rings.close();
     expect(disk.leaked).toBe(0);
   });
