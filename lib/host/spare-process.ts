@@ -19,6 +19,8 @@ export class SpareProcess {
   private launches = 0;
   private keeping: NodeJS.Timeout | null = null;
   private isClosed = false;
+  /** The start of a disk is under way, which another start would only slow down. */
+  private isTaken = false;
 
   constructor(
     private readonly runtimeDirectory: string,
@@ -28,6 +30,7 @@ export class SpareProcess {
 
   /** Starts one where none is ready or being started. */
   prepare(): void {
+    this.isTaken = false;
     if (this.isClosed || this.spare !== null) return;
     const spare = this.launch();
     this.spare = spare;
@@ -39,14 +42,15 @@ export class SpareProcess {
   }
 
   /**
-   * The process that is ready, else a new one; the caller's to connect and to dispose of. Its log is
-   * named `logName` in the runtime directory, what was there is kept as `logName`.old.
+   * The process that is ready, else a new one; the caller's to connect and to dispose of, and then to
+   * call `prepare`. Its log is named `logName` in the runtime directory, what was there is kept as `logName`.old.
    *
    * @throws TapdiskError of LaunchedTapdisk.launch
    */
   async take(logName: string): Promise<LaunchedTapdisk> {
     const ready = this.spare;
     this.spare = null;
+    this.isTaken = true;
     const spare = ready ?? this.launch();
     let launched: LaunchedTapdisk;
     try {
@@ -94,6 +98,7 @@ export class SpareProcess {
 
   private async keep(): Promise<void> {
     const { spare } = this;
+    if (spare === null && this.isTaken) return;
     if (spare === null) return this.prepare();
     try {
       await (await spare.launched).keep();

@@ -5,6 +5,7 @@ import { createLog, type Log } from '../control/log';
 import { handleSignals } from '../control/signals';
 import { SocketServer, type SocketServerOptions } from '../control/socket-server';
 import { sentenceOf } from '../errors';
+import { prepareFrontend } from './open-frontend';
 import { TapdiskProcess } from './tapdisk-process';
 
 const EXIT_OK = 0;
@@ -51,6 +52,8 @@ export async function serveFifos(readFifo: string, writeFifo: string): Promise<n
     log,
   });
   log.info({ readFifo, writeFifo, socket: socket?.path }, 'serving');
+  // While nobody waits: a process is often there before its disk is known.
+  setImmediate(prepareFrontend);
   const reason = await ended;
   let exitCode = EXIT_OK;
   try {
