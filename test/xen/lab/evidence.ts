@@ -10,7 +10,7 @@ const COMMANDS = [
   'dmesg | tail -30',
   'xl dmesg | tail -20',
   'xenstore-ls -f /local/domain/0/backend | tail -80',
-  'tail -n 40 /run/tapdisk-ts/*.log /var/log/tapdisk-ts/*.log 2>/dev/null',
+  'tail -n 40 /var/log/tapdisk-ts-daemon.log /run/tapdisk-ts/*.log 2>/dev/null',
   'tail -n 15 /var/log/xen/xl-*.log 2>/dev/null | tail -60',
   'ps -ef | grep -E "[t]apdisk"',
 ];

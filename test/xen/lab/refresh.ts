@@ -4,6 +4,7 @@ import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { PROJECT_ROOT } from '../../project-root';
 import { keyOf } from '../images/stamp';
+import { daemonRuns, killDaemon } from './daemon';
 import type { Lab } from './lab';
 import { RUN } from './paths';
 
@@ -14,12 +15,13 @@ const KEY_FILE = path.join(RUN, 'refreshed.key');
 const ARCHIVE_BYTES_MAX = 256 * 1024 * 1024;
 const UNPACK_TIMEOUT_MS = 180_000;
 
-/** Programs that run already go on as they are. */
+/** Programs that run already go on as they are, except the daemon, which the next case finds anew. */
 export async function refresh(lab: Lab): Promise<void> {
   const key = keyOf({ files: BROUGHT.map((name) => path.join(PROJECT_ROOT, name)) });
   if (existsSync(KEY_FILE) && readFileSync(KEY_FILE, 'utf8') === key) return;
   rmSync(KEY_FILE, { force: true });
   await unpack(lab);
+  if (await daemonRuns(lab)) await killDaemon(lab);
   writeFileSync(KEY_FILE, key);
 }
 
