@@ -10,7 +10,7 @@ import { AGENT_SOCKET, CONSOLE_LOG, PID_FILE, startQemu } from './qemu';
 
 /** Emulation on a machine that does other things too: rarely more than a minute is needed. */
 const BOOT_TIMEOUT_MS = 240_000;
-const COMMAND_TIMEOUT_MS = 60_000;
+const COMMAND_TIMEOUT_MS = 180_000;
 const POLL_MS = 200;
 /** Sparse: it takes what is written to it. */
 export const DATA_BYTES = 16 * 2 ** 30;
