@@ -80,7 +80,11 @@ export function changedValue(chunk: CachedChunk, changes: readonly Change[]): Bu
     end = before.length;
     // What the first change lays over need not be copied: of whole chunks that is all.
     const first = changes.at(0);
-    const coversAll = first?.io != null && first.offset === 0 && HEADER_BYTES + first.length >= end;
+    const coversAll =
+      first !== undefined &&
+      first.io !== null &&
+      first.offset === 0 &&
+      HEADER_BYTES + first.length >= end;
     if (!coversAll) before.copy(room);
   }
   for (const { offset, length, io } of changes) {
