@@ -4,7 +4,12 @@ import type { DiskHost, OpenedImage } from './disk-host';
 import { DRIVER_TYPES_SERVED } from './driver-types';
 import { Failures } from './failures';
 import { FifoLink } from './fifo-link';
-import { HOST_TIMEOUT_MS, MESSAGES_PENDING_MAX, ORPHAN_TIMEOUT_MS } from './limits';
+import {
+  ANSWER_TIMEOUT_MS,
+  HOST_TIMEOUT_MS,
+  MESSAGES_PENDING_MAX,
+  ORPHAN_TIMEOUT_MS,
+} from './limits';
 import { silentLog, type Log } from './log';
 import {
   decodeMessage,
@@ -35,6 +40,16 @@ export interface FifoServerOptions {
 /** The layout that IMG is answered in: TAPDISK_TS_DATA_MODEL=ilp32 for a 32-bit toolstack. */
 export function dataModelOf(env: NodeJS.ProcessEnv): DataModel {
   return env['TAPDISK_TS_DATA_MODEL'] === 'ilp32' ? 'ilp32' : 'lp64';
+}
+
+/** Milliseconds that a toolstack which started us waits for an answer, where it is not blktapctrl. */
+export const ANSWER_TIMEOUT_VARIABLE = 'TAPDISK_TS_ANSWER_TIMEOUT_MS';
+
+/** HOST_TIMEOUT_MS, or what lies as far before the wait that the environment tells. */
+export function hostTimeoutOf(env: NodeJS.ProcessEnv): number {
+  const waitsMs = Number(env[ANSWER_TIMEOUT_VARIABLE] ?? ANSWER_TIMEOUT_MS);
+  const marginMs = ANSWER_TIMEOUT_MS - HOST_TIMEOUT_MS;
+  return waitsMs > ANSWER_TIMEOUT_MS ? waitsMs - marginMs : HOST_TIMEOUT_MS;
 }
 
 const LATE = Symbol('late');

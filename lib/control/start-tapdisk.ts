@@ -6,6 +6,7 @@ import { TapdiskError } from '../errors';
 import { LOG_VARIABLE } from './daemonise';
 import { DRIVER_TYPE_CHUNK } from './driver-types';
 import { FifoClient } from './fifo-client';
+import { ANSWER_TIMEOUT_VARIABLE } from './fifo-server';
 import { FAILED_START_CHECK_INTERVAL_MS, FAILED_START_END_TIMEOUT_MS } from './limits';
 import { processIsAlive } from './process-alive';
 import { callProcess } from './socket-client';
@@ -75,7 +76,11 @@ export class LaunchedTapdisk {
     try {
       const limit = timeoutMs === undefined ? {} : { answerTimeoutMs: timeoutMs };
       ctl = new FifoClient({ directory, minor, ...limit });
-      const env = { ...definedOnly(request.env), [LOG_VARIABLE]: request.log };
+      const env = {
+        ...definedOnly(request.env),
+        [LOG_VARIABLE]: request.log,
+        ...(timeoutMs !== undefined && { [ANSWER_TIMEOUT_VARIABLE]: String(timeoutMs) }),
+      };
       const program = tapdiskProgram(request.env);
       await ctl.spawn({ program, env, ...(timeoutMs !== undefined && { timeoutMs }) });
       const pid = await ctl.pid();

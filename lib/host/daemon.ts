@@ -21,7 +21,10 @@ export interface DaemonSetting
   extends
     Pick<Supervision, 'store' | 'env' | 'runtimeDirectory' | 'log'>,
     Partial<
-      Pick<Supervision, 'kernel' | 'firstStartTimeoutMs' | 'deadDomainGraceMs' | 'endLimits'>
+      Pick<
+        Supervision,
+        'kernel' | 'firstStartTimeoutMs' | 'initWaitAfterMs' | 'deadDomainGraceMs' | 'endLimits'
+      >
     > {}
 
 /** Nodes whose change means something, for a disk that nobody of ours serves, and for any other. */

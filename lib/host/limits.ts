@@ -1,10 +1,17 @@
 /** Every limit, time-out and retry of the host's daemon, with what happens when it is reached. */
 
 /**
- * A disk that cannot be started for a reason that may pass (its last process is just ending, a
- * cluster is not reached) is tried for so long; then the toolstack is told. libxl waits 10 s.
+ * A new disk that nobody serves by then is shown as waiting (XenbusStateInitWait) all the same:
+ * libxl gives a back end 10 s to that state (LIBXL_INIT_TIMEOUT), and then its script 40 s more
+ * (LIBXL_HOTPLUG_TIMEOUT), which waits for the process.
  */
-export const FIRST_START_TIMEOUT_MS = 7_000;
+export const INIT_WAIT_AFTER_MS = 5_000;
+
+/**
+ * A disk that cannot be started for a reason that may pass (its last process is just ending, a
+ * cluster is not reached) is tried for so long; then the toolstack is told, before the script ends.
+ */
+export const FIRST_START_TIMEOUT_MS = 25_000;
 export const FIRST_START_PAUSE_MS = 200;
 
 /**
@@ -48,7 +55,7 @@ export const KERNEL_BIND_CHECK_MS = 20;
 export const MARKERS_REFRESH_MS = 30_000;
 
 /** `attach --domain`: until both sides are connected; then all is undone, and the command fails. */
-export const DOMAIN_ATTACH_TIMEOUT_MS = 30_000;
+export const DOMAIN_ATTACH_TIMEOUT_MS = 60_000;
 
 /** `detach` from a domain: until the guest has let go; then the command fails, and may be repeated. */
 export const DOMAIN_DETACH_TIMEOUT_MS = 15_000;

@@ -21,6 +21,7 @@ import {
   DEAD_DOMAIN_GRACE_MS,
   FIRST_START_PAUSE_MS,
   FIRST_START_TIMEOUT_MS,
+  INIT_WAIT_AFTER_MS,
   RESTART_PAUSE_MS_MAX,
   RESTART_PAUSE_MS_MIN,
   RUN_STEADY_MS,
@@ -40,6 +41,7 @@ export interface Supervision {
   readonly spare: SpareProcess;
   readonly log: Log;
   readonly firstStartTimeoutMs?: number;
+  readonly initWaitAfterMs?: number;
   readonly deadDomainGraceMs?: number;
   readonly endLimits?: EndLimits;
 }
@@ -179,6 +181,7 @@ export class SupervisedDisk {
     const { backEnd, setting } = this;
     const { runtimeDirectory } = setting;
     this.firstTryMs ??= performance.now();
+    const slow = this.showWaitingLater(nodes);
     try {
       const isNew = nodes.state === XENBUS_STATE.initialising;
       if (backEnd.kind === 'vbd') await setting.kernel.release(backEnd.key, isNew);
@@ -191,7 +194,24 @@ export class SupervisedDisk {
       this.hasServed = true;
     } catch (error) {
       await this.startFailed(error, named, nodes);
+    } finally {
+      clearTimeout(slow);
     }
+  }
+
+  /** The process offers its features in that state too, before its guest runs. */
+  private showWaitingLater({ state }: BackEndNodes): NodeJS.Timeout | undefined {
+    if (this.backEnd.kind !== 'vbd' || state !== XENBUS_STATE.initialising) return undefined;
+    const { store, initWaitAfterMs = INIT_WAIT_AFTER_MS } = this.setting;
+    const triedMs = performance.now() - (this.firstTryMs ?? performance.now());
+    return setTimeout(
+      () => {
+        changeState(store, this.backEnd.path, state, XENBUS_STATE.initWait).catch(
+          (error: unknown) => this.warn(error),
+        );
+      },
+      Math.max(0, initWaitAfterMs - triedMs),
+    );
   }
 
   /** Takes the process that is ready, or starts one, and gives it the disk. */

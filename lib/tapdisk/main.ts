@@ -1,6 +1,6 @@
 /** A tapdisk process, from its two FIFOs to its end. */
 import { Failures } from '../control/failures';
-import { dataModelOf, FifoServer } from '../control/fifo-server';
+import { dataModelOf, FifoServer, hostTimeoutOf } from '../control/fifo-server';
 import { createLog, type Log } from '../control/log';
 import { handleSignals } from '../control/signals';
 import { SocketServer, type SocketServerOptions } from '../control/socket-server';
@@ -42,6 +42,7 @@ export async function serveFifos(readFifo: string, writeFifo: string): Promise<n
     host: tapdisk,
     onIdle: end,
     dataModel: dataModelOf(process.env),
+    hostTimeoutMs: hostTimeoutOf(process.env),
     log,
     failures,
   });

@@ -1,7 +1,13 @@
 import { writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { Failures } from '../../lib/control/failures';
-import { dataModelOf, FifoServer, type FifoServerOptions } from '../../lib/control/fifo-server';
+import {
+  dataModelOf,
+  FifoServer,
+  type FifoServerOptions,
+  hostTimeoutOf,
+} from '../../lib/control/fifo-server';
+import { HOST_TIMEOUT_MS } from '../../lib/control/limits';
 import type { Log } from '../../lib/control/log';
 import { FakeHost } from './fake-host';
 import { RawToolstack } from './raw-toolstack';
@@ -339,4 +345,12 @@ describe('the FIFOs themselves', () => {
     expect(dataModelOf({})).toBe('lp64');
     expect(dataModelOf({ TAPDISK_TS_DATA_MODEL: 'ilp32' })).toBe('ilp32');
   });
+});
+
+test('a toolstack that says how long it waits is answered shortly before that', () => {
+  expect(hostTimeoutOf({})).toBe(HOST_TIMEOUT_MS);
+  expect(hostTimeoutOf({ TAPDISK_TS_ANSWER_TIMEOUT_MS: '30000' })).toBe(29_000);
+  for (const odd of ['', 'soon', '5', '-1']) {
+    expect(hostTimeoutOf({ TAPDISK_TS_ANSWER_TIMEOUT_MS: odd })).toBe(HOST_TIMEOUT_MS);
+  }
 });

@@ -167,6 +167,16 @@ describe('tells the toolstack', () => {
     expect(room.xenstored.read('backend/tap/5/51728/state')).toBe('1');
   });
 
+  test('that it waits, where the process takes longer than libxl would', async () => {
+    const daemon = await room.daemon({ initWaitAfterMs: 0 });
+    room.makeBackEnd(AT, { ...SCRIPT, params: 'main/web' });
+    await room.told(`${AT}/state`, /^2$/);
+    await room.served(daemon, KEY);
+    room.makeBackEnd('backend/vbd3/5/51728', { params: 'main/db' });
+    await room.served(daemon, 'vbd3-5-51728');
+    expect(room.xenstored.read('backend/vbd3/5/51728/state')).toBe('1');
+  });
+
   test('and tries anew when the disk is made anew', async () => {
     const daemon = await room.daemon();
     room.makeBackEnd(AT, { ...SCRIPT, params: 'main/refused' });

@@ -55,7 +55,11 @@ export class HostRoom {
   }
 
   async daemon(
-    limits: { firstStartTimeoutMs?: number; deadDomainGraceMs?: number } = {},
+    limits: {
+      firstStartTimeoutMs?: number;
+      initWaitAfterMs?: number;
+      deadDomainGraceMs?: number;
+    } = {},
   ): Promise<Daemon> {
     const store = await openXenStore({ env: this.env });
     this.stores.push(store);
