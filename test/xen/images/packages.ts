@@ -7,7 +7,7 @@ import { mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { DEBIAN_TREE, inLab } from '../lab/paths';
 import { makeMergedTree } from './merged-tree';
-import { run } from './shell';
+import { lines, run } from './shell';
 import { keyOf, whenChanged } from './stamp';
 
 const PACKAGES = [
@@ -32,26 +32,53 @@ const PACKAGES = [
 ];
 
 const KEYRING = '/usr/share/keyrings/debian-archive-keyring.gpg';
-const MIRROR = process.env.DEBIAN_MIRROR ?? 'http://deb.debian.org';
-const SOURCES_LIST = `deb [signed-by=${KEYRING}] ${MIRROR}/debian bookworm main
-deb [signed-by=${KEYRING}] ${MIRROR}/debian-security bookworm-security main
-`;
+const RELEASE = 'bookworm';
 
 /** @returns a key that changes when the tree does */
 export function unpackPackages(): string {
-  const key = keyOf({ texts: [...PACKAGES, SOURCES_LIST] });
-  whenChanged(DEBIAN_TREE, key, () => unpack(download()));
+  const key = keyOf({ texts: [...PACKAGES, RELEASE] });
+  whenChanged(DEBIAN_TREE, key, () => unpack(download(sourcesList())));
   return key;
 }
 
+/**
+ * This machine's own sources of Debian 12, or those of the mirror in DEBIAN_MIRROR.
+ *
+ * @throws Error where neither names any
+ */
+function sourcesList(): string {
+  const sources = sourcesOfMirror() ?? sourcesOfMachine();
+  if (sources.length === 0) {
+    throw new Error(
+      `apt knows no source of Debian's ${RELEASE} here; set DEBIAN_MIRROR to the address of a mirror`,
+    );
+  }
+  return sources.map((source) => `deb [signed-by=${KEYRING}] ${source} main\n`).join('');
+}
+
+function sourcesOfMirror(): string[] | null {
+  const mirror = process.env.DEBIAN_MIRROR;
+  if (!mirror) return null;
+  return [`${mirror}/debian ${RELEASE}`, `${mirror}/debian-security ${RELEASE}-security`];
+}
+
+function sourcesOfMachine(): string[] {
+  const format = '$(ORIGIN) $(COMPONENT) $(REPO_URI) $(CODENAME)';
+  return lines(run(['apt-get', 'indextargets', '--format', format])).flatMap((line) => {
+    const [origin, component, address, codename] = line.split(' ');
+    const isOurs = origin === 'Debian' && component === 'main' && codename.startsWith(RELEASE);
+    return isOurs ? [`${address} ${codename}`] : [];
+  });
+}
+
 /** @returns the .deb files' paths */
-function download(): string[] {
+function download(sources: string): string[] {
   const home = inLab('apt');
   rmSync(home, { recursive: true, force: true });
   const archives = path.join(home, 'cache', 'archives');
   mkdirSync(path.join(home, 'state', 'lists', 'partial'), { recursive: true });
   mkdirSync(path.join(archives, 'partial'), { recursive: true });
-  writeFileSync(path.join(home, 'sources.list'), SOURCES_LIST);
+  writeFileSync(path.join(home, 'sources.list'), sources);
   writeFileSync(path.join(home, 'status'), '');
   const settings = {
     'Dir::State': path.join(home, 'state'),
