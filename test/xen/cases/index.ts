@@ -1,10 +1,12 @@
 /** Every case of `make test-xen`, in the order in which they run. */
 import type { Case } from '../lab/case';
 import { attachDomain } from './attach-domain';
+import { besideBlkback } from './beside-blkback';
 import { blockAttach, fioVerify, plainLine, scriptPv, scriptPvh } from './by-xl';
 import { destroyed, killDaemonCase, killDisk } from './deaths';
 import { discard, resize, twoDisksTwoGuests } from './disks';
 import { powerCut, saveRestore } from './ends';
+import { hostile } from './hostile';
 import { xenBlkback } from './xen-blkback';
 
 export const CASES: Readonly<Record<string, Case>> = {
@@ -23,4 +25,6 @@ export const CASES: Readonly<Record<string, Case>> = {
   'save-restore': saveRestore,
   destroyed,
   'power-cut': powerCut,
+  hostile,
+  'beside-blkback': besideBlkback,
 };

@@ -1,0 +1,88 @@
+/**
+ * A guest whose front end breaks every rule (guest/hostile.c), one disk an attack, beside a guest that
+ * verifies what it writes: only the attacked disk may be stopped, and its reason is named.
+ */
+import type { Case, Site } from '../lab/case';
+import type { Guest } from '../lab/guest';
+import { daemonRuns } from '../lab/daemon';
+import { isLoaded, verified } from './fio';
+
+interface Attack {
+  readonly name: string;
+  /** What the node `error` of the disk begins with; null: every request is answered, nothing stops. */
+  readonly stoppedFor: RegExp | null;
+}
+
+const ATTACKS: readonly Attack[] = [
+  { name: 'garbage', stoppedFor: null },
+  { name: 'bad-grants', stoppedFor: null },
+  { name: 'revoke', stoppedFor: null },
+  { name: 'rewrite', stoppedFor: null },
+  { name: 'storm', stoppedFor: null },
+  { name: 'overflow', stoppedFor: /producer overflow/ },
+  { name: 'rewind', stoppedFor: /producer rewound/ },
+  { name: 'scribble', stoppedFor: /producer (overflow|rewound)/ },
+];
+
+const ATTACK_SECONDS = 4;
+/** MiB that the other guest writes and verifies meanwhile, again and again. */
+const LOAD_MIB = 24;
+/** xvda; the next disks are 16 apart (xen-vbd-interface(7)). */
+const XVDA = 51712;
+
+export const hostile: Case = async (site) => {
+  const { lab } = site;
+  const peaceful = await site.guestOn([await site.volume('256M')]);
+  const volumes: string[] = [];
+  while (volumes.length < ATTACKS.length) volumes.push(await site.volume('16M', '64K'));
+  const attacker = await site.guestOn(volumes, {
+    kernelOptions: 'module_blacklist=xen_blkfront',
+  });
+  await attacker.sh('modprobe xen-gntalloc; modprobe xen-evtchn');
+  let isOver = false;
+  const load = verifyUntil(peaceful, () => isOver);
+  load.catch(() => undefined);
+  await isLoaded(peaceful, '/dev/xvda');
+  const told: string[] = [];
+  for (const [index, attack] of ATTACKS.entries()) {
+    told.push(await tryAttack(site, attacker, attack, XVDA + 16 * index));
+  }
+  isOver = true;
+  told.push(`the other guest verified ${await load} times meanwhile`);
+  if (!(await daemonRuns(lab))) throw new Error('the daemon did not live on');
+  const complaints = await lab.dom0(`dmesg | grep -E 'BUG|Oops|WARNING|panic' || true`);
+  if (complaints !== '') throw new Error(`dom0's kernel complains: ${complaints}`);
+  return told.join('; ');
+};
+
+async function tryAttack(
+  site: Site,
+  attacker: Guest,
+  { name, stoppedFor }: Attack,
+  device: number,
+): Promise<string> {
+  const output = await attacker.sh(`hostile ${device} ${name} ${ATTACK_SECONDS}`);
+  const over = /over: (\d+) okay, (\d+) refused, (\d+) unanswered, back end in state (\d)/.exec(
+    output,
+  );
+  if (over === null) throw new Error(`${name}: ${output.trim()}`);
+  const [okay, refused, unanswered, state] = over.slice(1).map(Number);
+  const error = await site.lab.dom0(
+    `xenstore-read /local/domain/0/backend/vbd/${attacker.domid}/${device}/error 2>/dev/null || true`,
+  );
+  if (stoppedFor === null) {
+    if (error !== '' || unanswered > 0 || state !== 4) {
+      throw new Error(`${name} stopped its disk: ${output.trim()} ${error}`);
+    }
+    return `${name} ${okay} okay, ${refused} refused`;
+  }
+  if (!stoppedFor.test(error)) throw new Error(`${name}: ${output.trim()}, error node: '${error}'`);
+  return `${name} stopped`;
+}
+
+/** @returns how often */
+async function verifyUntil(guest: Guest, isOver: () => boolean): Promise<number> {
+  let count = 0;
+  for (; !isOver(); count++) await verified(guest, '/dev/xvda', LOAD_MIB);
+  return count;
+}
