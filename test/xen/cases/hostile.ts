@@ -4,6 +4,7 @@
  */
 import type { Case, Site } from '../lab/case';
 import type { Guest } from '../lab/guest';
+import { kernelLines } from '../lab/kernel-lines';
 import { daemonRuns } from '../lab/daemon';
 import { isLoaded, verified } from './fio';
 
@@ -50,7 +51,7 @@ export const hostile: Case = async (site) => {
   isOver = true;
   told.push(`the other guest verified ${await load} times meanwhile`);
   if (!(await daemonRuns(lab))) throw new Error('the daemon did not live on');
-  const complaints = await lab.dom0(`dmesg | grep -E 'BUG|Oops|WARNING|panic' || true`);
+  const complaints = await lab.dom0(kernelLines('BUG|Oops|WARNING|panic'));
   if (complaints !== '') throw new Error(`dom0's kernel complains: ${complaints}`);
   return told.join('; ');
 };
@@ -67,8 +68,9 @@ async function tryAttack(
   );
   if (over === null) throw new Error(`${name}: ${output.trim()}`);
   const [okay, refused, unanswered, state] = over.slice(1).map(Number);
+  const node = `/local/domain/0/backend/vbd/${attacker.domid}/${device}/error`;
   const error = await site.lab.dom0(
-    `xenstore-read /local/domain/0/backend/vbd/${attacker.domid}/${device}/error 2>/dev/null || true`,
+    `if xenstore-exists ${node}; then xenstore-read ${node}; fi`,
   );
   if (stoppedFor === null) {
     if (error !== '' || unanswered > 0 || state !== 4) {

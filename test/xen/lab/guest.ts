@@ -1,5 +1,6 @@
 /** A guest of the lab: a domain with the lab's kernel and initramfs, which takes commands. */
 import type { Answer } from '../agent/protocol';
+import { kernelLines } from './kernel-lines';
 import type { CommandOptions, Lab } from './lab';
 
 export interface GuestOptions {
@@ -57,7 +58,7 @@ export class Guest {
 
   /** Its kernel's messages about what went wrong with disks or file systems; '' where there are none. */
   async complaints(): Promise<string> {
-    return this.sh(`dmesg | grep -E '${COMPLAINTS}' || true`);
+    return this.sh(kernelLines(COMPLAINTS));
   }
 
   async save(file: string): Promise<void> {
@@ -80,7 +81,10 @@ export class Guest {
   }
 
   async lastOfConsole(): Promise<string> {
-    return this.lab.dom0(`tail -c 1500 /var/log/xen/console/guest-${this.name}.log 2>&1 || true`);
+    const { output } = await this.lab.run(
+      `tail -c 1500 /var/log/xen/console/guest-${this.name}.log`,
+    );
+    return output;
   }
 }
 
