@@ -69,9 +69,7 @@ async function tryAttack(
   if (over === null) throw new Error(`${name}: ${output.trim()}`);
   const [okay, refused, unanswered, state] = over.slice(1).map(Number);
   const node = `/local/domain/0/backend/vbd/${attacker.domid}/${device}/error`;
-  const error = await site.lab.dom0(
-    `if xenstore-exists ${node}; then xenstore-read ${node}; fi`,
-  );
+  const error = await site.lab.dom0(`if xenstore-exists ${node}; then xenstore-read ${node}; fi`);
   if (stoppedFor === null) {
     if (error !== '' || unanswered > 0 || state !== 4) {
       throw new Error(`${name} stopped its disk: ${output.trim()} ${error}`);
