@@ -2,20 +2,15 @@
 import type { Log } from '../control/log';
 import { listRunning } from '../control/socket-client';
 import { sentenceOf } from '../errors';
+import { BACK_END_KINDS, backEndAt, type BackEndPath } from '../xenstore/back-end-path';
 import type { XenStore, XenStoreWatch } from '../xenstore/xenstore';
-import {
-  BACK_END_KINDS,
-  backEnd,
-  backEndAt,
-  backEndOfDevice,
-  type BackEndPath,
-} from './back-end-path';
 import { KernelBackEnd } from './kernel-back-end';
 import { STARTS_AT_ONCE_MAX } from './limits';
 import { SpareProcess } from './spare-process';
 import { StartTurns } from './start-turns';
 import { SupervisedDisk, type Supervision } from './supervised-disk';
 import { markersDirectory } from './volume-markers';
+import { backEndOfDevice } from './xen-device';
 
 export interface DaemonSetting
   extends
@@ -128,7 +123,7 @@ export class Daemon {
       for (const devid of (await this.store.list(`backend/${kind}/${domid}`)) ?? []) {
         const at = backEndAt(`backend/${kind}/${domid}/${devid}`);
         if (at === null || this.isClosed) continue;
-        const disk = this.disk(backEnd(kind, at.domid, at.devid));
+        const disk = this.disk(at);
         disk.look();
         await disk.domainEnded();
       }

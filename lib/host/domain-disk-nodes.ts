@@ -1,8 +1,8 @@
 /** The nodes of a domain's disk, on both sides, as libxl writes and removes them. */
 import { TapdiskError } from '../errors';
+import type { BackEndPath } from '../xenstore/back-end-path';
 import type { XenStore, XenStoreNodes } from '../xenstore/xenstore';
 import { XENBUS_STATE } from './back-end-nodes';
-import type { BackEndPath } from './back-end-path';
 import type { Domain } from './domains';
 import { HOTPLUG_SCRIPT } from './named-volume';
 

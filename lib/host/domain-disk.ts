@@ -2,10 +2,10 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { processIsAlive } from '../control/process-alive';
 import { TapdiskError } from '../errors';
+import type { BackEndPath } from '../xenstore/back-end-path';
 import type { XenStore } from '../xenstore/xenstore';
 import { awaitNodes } from './await-nodes';
 import { PID_NODE, XENBUS_STATE } from './back-end-nodes';
-import type { BackEndPath } from './back-end-path';
 import {
   closeDomainDisk,
   type DomainDisk,

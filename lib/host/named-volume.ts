@@ -2,8 +2,8 @@
 import path from 'node:path';
 import { parseVolumeAddress } from '../pool/address';
 import { type AttachMode, parseDiskPath } from '../tapdisk/disk-path';
+import type { BackEndPath } from '../xenstore/back-end-path';
 import type { BackEndNodes } from './back-end-nodes';
-import type { BackEndPath } from './back-end-path';
 import { volumeOfMarker } from './volume-markers';
 
 /** The hotplug script's name: whoever writes `script=block-tapdisk-ts` means us. */

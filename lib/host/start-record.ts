@@ -8,7 +8,8 @@ import { z } from 'zod';
 import { callProcess } from '../control/socket-client';
 import { socketPathOf } from '../control/socket-files';
 import { TapdiskError } from '../errors';
-import { type BackEndPath, xenDeviceOf } from './back-end-path';
+import type { BackEndPath } from '../xenstore/back-end-path';
+import { xenDeviceOf } from './xen-device';
 
 const VERSION = 1;
 const schema = z.object({ version: z.literal(VERSION), pid: z.number().int().positive() });

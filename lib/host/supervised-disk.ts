@@ -5,6 +5,7 @@ import { socketPathOf } from '../control/socket-files';
 import type { StartedTapdisk } from '../control/start-tapdisk';
 import { sentenceOf, TapdiskError } from '../errors';
 import { formatDiskPath } from '../tapdisk/disk-path';
+import type { BackEndPath } from '../xenstore/back-end-path';
 import type { XenStore } from '../xenstore/xenstore';
 import {
   type BackEndNodes,
@@ -14,7 +15,6 @@ import {
   writeBackEnd,
   XENBUS_STATE,
 } from './back-end-nodes';
-import type { BackEndPath } from './back-end-path';
 import { type EndLimits, endProcess } from './end-process';
 import type { KernelBackEnd } from './kernel-back-end';
 import {

@@ -1,4 +1,4 @@
-/** Every limit and deadline of the xenstore client, with what happens when it is reached. */
+/** Every limit and deadline of xenstore and its client, with what happens when it is reached. */
 
 /** A message's payload (xs_wire.h XENSTORE_PAYLOAD_MAX): a longer one is refused before it is sent. */
 export const PAYLOAD_BYTES_MAX = 4096;
@@ -6,6 +6,12 @@ export const PAYLOAD_BYTES_MAX = 4096;
 /** An absolute and a relative path (XENSTORE_ABS_PATH_MAX, _REL_PATH_MAX): longer ones are refused. */
 export const ABSOLUTE_PATH_BYTES_MAX = 3072;
 export const RELATIVE_PATH_BYTES_MAX = 2048;
+
+/** Xen's DOMID_FIRST_RESERVED less one: a path with a higher number is XEN_PATH_INVALID. */
+export const DOMID_MAX = 0x7fef;
+
+/** A virtual device's number has 32 bits: a path with a higher one is XEN_PATH_INVALID. */
+export const DEVID_MAX = 2 ** 32 - 1;
 
 /** xenstored's answer to one request: then XENSTORE_TIMEOUT, and what comes later is dropped. */
 export const ANSWER_TIMEOUT_MS = 10_000;

@@ -1,8 +1,8 @@
 /** `attach --domain` and `detach`, with a daemon and a guest that the test plays itself. */
-import { backEnd } from '../../lib/host/back-end-path';
 import type { Daemon } from '../../lib/host/daemon';
 import { takeDaemonLock } from '../../lib/host/daemon-lock';
 import { attachDomainDisk, detachDomainDisk } from '../../lib/host/domain-disk';
+import { backEnd } from '../../lib/xenstore/back-end-path';
 import { openXenStore } from '../../lib/xenstore/open-xenstore';
 import { runCommand, type CommandRun } from '../cli/captured-io';
 import { HostRoom } from './host-room';

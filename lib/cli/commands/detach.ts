@@ -1,6 +1,7 @@
 /** `tapdisk-ts detach`: gives a running disk's volume back. */
-import { type BackEndPath, backEndOfDevice } from '../../host/back-end-path';
 import { detachDomainDisk } from '../../host/domain-disk';
+import { backEndOfDevice } from '../../host/xen-device';
+import type { BackEndPath } from '../../xenstore/back-end-path';
 import { openXenStore } from '../../xenstore/open-xenstore';
 import { defineCommand } from '../command';
 import { askDisk, diskOptions, findDisk } from '../running/disk-options';

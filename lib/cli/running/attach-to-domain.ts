@@ -1,10 +1,10 @@
 /** `attach --domain`: gives a volume to a running domain as a disk. */
-import { backEnd } from '../../host/back-end-path';
 import { mustHaveDaemon } from '../../host/daemon-lock';
 import { attachDomainDisk } from '../../host/domain-disk';
 import { type Domain, findDomain } from '../../host/domains';
 import { virtualDeviceNumber } from '../../host/virtual-device';
 import type { VolumeAddress } from '../../pool/address';
+import { backEnd } from '../../xenstore/back-end-path';
 import { openXenStore } from '../../xenstore/open-xenstore';
 import type { CommandContext } from '../command';
 import { formatSize } from '../sizes';

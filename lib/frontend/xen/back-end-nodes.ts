@@ -1,7 +1,7 @@
 /** The back end's own directory in xenstore: what the toolstack wrote there, and how states change. */
 import { TapdiskError } from '../../errors';
+import type { BackEndPath } from '../../xenstore/back-end-path';
 import type { XenStore, XenStoreNodes } from '../../xenstore/xenstore';
-import type { BackEndPath } from './back-end-path';
 import type { DiskMarks, NodeChanges } from './features';
 import { type XenbusState, xenbusStateOf } from './xenbus-state';
 

@@ -2,11 +2,11 @@
 import { assert } from '../../assert';
 import { TapdiskError, sentenceOf } from '../../errors';
 import type { BlockDevice } from '../../vbd/block-device';
+import type { BackEndPath } from '../../xenstore/back-end-path';
 import type { XenStore } from '../../xenstore/xenstore';
 import { XenStoreError } from '../../xenstore/xenstore-error';
 import type { FrontendEvents } from '../frontend';
 import { BackEndNodes, type BackEndView } from './back-end-nodes';
-import type { BackEndPath } from './back-end-path';
 import { BothSides, type SidesFound } from './both-sides';
 import { CoalescedLook } from './coalesced-look';
 import { decide, type Step } from './decide';

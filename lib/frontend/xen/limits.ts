@@ -1,8 +1,5 @@
 /** Every limit and time-out of a Xen front end, with what happens at it. */
 
-/** Xen's DOMID_FIRST_RESERVED less one: a path with a higher number is XEN_PATH_INVALID. */
-export const DOMID_MAX = 0x7fef;
-
 /** Event channels that a guest has (2^17, Xen's FIFO ABI): a higher port is XEN_FRONT_END_INVALID. */
 export const EVENT_CHANNEL_MAX = 131_071;
 

@@ -2,10 +2,10 @@
 import { TapdiskError } from '../../errors';
 import type { MemoryArea } from '../../store/memory-area';
 import type { BlockDevice } from '../../vbd/block-device';
+import { parseBackEndPath } from '../../xenstore/back-end-path';
 import type { Frontend } from '../frontend';
 import { DRAIN_TIMEOUT_MS } from '../limits';
 import { newRingCounters, type RingCounters } from '../ring-counters';
-import { parseBackEndPath } from './back-end-path';
 import { Handshake, type HandshakeEvents } from './handshake';
 import type { XenRings } from './rings';
 import { WithoutDiscard } from './without-discard';
