@@ -1,42 +1,39 @@
 /** What the daemon reads in a back end's directory, and writes into it while it is there. */
+import { type XenbusState, xenbusStateOf } from '../xenstore/xenbus-state';
 import type { XenStore } from '../xenstore/xenstore';
-
-/** enum xenbus_state (xen/include/public/io/xenbus.h), as nodes hold them. */
-export const XENBUS_STATE = {
-  initialising: '1',
-  initWait: '2',
-  initialised: '3',
-  connected: '4',
-  closing: '5',
-  closed: '6',
-} as const;
 
 /** The pid of the tapdisk process, for the hotplug script and for people. */
 export const PID_NODE = 'tapdisk-ts-pid';
 
-const READ = ['params', 'script', 'mode', 'online', 'state', 'hotplug-status', PID_NODE] as const;
+const TEXTS = ['params', 'script', 'mode', 'online', 'hotplug-status', PID_NODE] as const;
 
-export type BackEndNodes = Readonly<Record<(typeof READ)[number], string | undefined>>;
+export interface BackEndNodes extends Readonly<Record<(typeof TEXTS)[number], string | undefined>> {
+  readonly state: XenbusState;
+}
 
 /** All of one instant; null where there is no such directory. */
 export function readBackEnd(store: XenStore, path: string): Promise<BackEndNodes | null> {
   return store.transaction(async (inside) => {
     if ((await inside.read(path)) === undefined) return null;
-    const values = await Promise.all(READ.map((name) => inside.read(`${path}/${name}`)));
-    return Object.fromEntries(READ.map((name, index) => [name, values[index]])) as BackEndNodes;
+    const names = [...TEXTS, 'state'] as const;
+    const values = await Promise.all(names.map((name) => inside.read(`${path}/${name}`)));
+    const { state, ...texts } = Object.fromEntries(
+      names.map((name, index) => [name, values[index]]),
+    ) as Record<(typeof names)[number], string | undefined>;
+    return { ...texts, state: xenbusStateOf(state) };
   });
 }
 
-/** From one state to another; not where the toolstack has changed it meanwhile. */
+/** From one state to another; not where the toolstack has changed or removed it meanwhile. */
 export function changeState(
   store: XenStore,
   path: string,
-  from: string,
-  to: string,
+  from: XenbusState,
+  to: XenbusState,
 ): Promise<boolean> {
   return store.transaction(async (inside) => {
-    if ((await inside.read(`${path}/state`)) !== from) return false;
-    await inside.write(`${path}/state`, to);
+    if ((await inside.read(`${path}/state`)) !== String(from)) return false;
+    await inside.write(`${path}/state`, String(to));
     return true;
   });
 }

@@ -1,8 +1,13 @@
 /** The nodes of a domain's disk, on both sides, as libxl writes and removes them. */
 import { TapdiskError } from '../errors';
 import type { BackEndPath } from '../xenstore/back-end-path';
+import {
+  XENBUS_CLOSED,
+  XENBUS_CLOSING,
+  XENBUS_INITIALISING,
+  xenbusStateOf,
+} from '../xenstore/xenbus-state';
 import type { XenStore, XenStoreNodes } from '../xenstore/xenstore';
-import { XENBUS_STATE } from './back-end-nodes';
 import type { Domain } from './domains';
 import { HOTPLUG_SCRIPT } from './named-volume';
 
@@ -54,7 +59,7 @@ export async function makeDomainDisk(store: XenStore, disk: DomainDisk): Promise
     await writeAll(inside, front, {
       backend: back,
       'backend-id': String(own),
-      state: XENBUS_STATE.initialising,
+      state: String(XENBUS_INITIALISING),
       'virtual-device': String(backEnd.devid),
       'device-type': 'disk',
     });
@@ -72,7 +77,7 @@ function backEndNodes({ backEnd, device, volume, readOnly }: DomainDisk): Record
     online: '1',
     removable: '0',
     bootable: '1',
-    state: XENBUS_STATE.initialising,
+    state: String(XENBUS_INITIALISING),
     dev: device,
     type: 'phy',
     mode: readOnly ? 'r' : 'w',
@@ -91,7 +96,9 @@ export function closeDomainDisk(store: XenStore, { path }: BackEndPath): Promise
     const state = await inside.read(`${path}/state`);
     if (state === undefined) return false;
     await inside.write(`${path}/online`, '0');
-    if (state !== XENBUS_STATE.closed) await inside.write(`${path}/state`, XENBUS_STATE.closing);
+    if (xenbusStateOf(state) !== XENBUS_CLOSED) {
+      await inside.write(`${path}/state`, String(XENBUS_CLOSING));
+    }
     return true;
   });
 }

@@ -3,9 +3,10 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { processIsAlive } from '../control/process-alive';
 import { TapdiskError } from '../errors';
 import type { BackEndPath } from '../xenstore/back-end-path';
+import { XENBUS_CLOSED, XENBUS_CONNECTED, xenbusStateOf } from '../xenstore/xenbus-state';
 import type { XenStore } from '../xenstore/xenstore';
 import { awaitNodes } from './await-nodes';
-import { PID_NODE, XENBUS_STATE } from './back-end-nodes';
+import { PID_NODE } from './back-end-nodes';
 import {
   closeDomainDisk,
   type DomainDisk,
@@ -86,7 +87,7 @@ async function takeAway(
   if (pid > 0 && (await closeDomainDisk(store, backEnd))) {
     const isClosed = async (): Promise<true | undefined> => {
       const state = await store.read(`${path}/state`);
-      return state === undefined || state === XENBUS_STATE.closed ? true : undefined;
+      return state === undefined || xenbusStateOf(state) === XENBUS_CLOSED ? true : undefined;
     };
     if ((await awaitNodes(store, [path], isClosed, timeoutMs)) === undefined) return false;
   }
@@ -109,6 +110,6 @@ async function connectedPid(store: XenStore, backEnd: BackEndPath): Promise<numb
   ]);
   const reason = refusal ?? error;
   if (reason !== undefined) throw new TapdiskError('DOMAIN_DISK_REFUSED', reason);
-  const isConnected = state === XENBUS_STATE.connected && guest === XENBUS_STATE.connected;
+  const isConnected = [state, guest].every((text) => xenbusStateOf(text) === XENBUS_CONNECTED);
   return isConnected && pid !== undefined ? Number(pid) : undefined;
 }

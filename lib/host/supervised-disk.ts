@@ -6,6 +6,7 @@ import type { StartedTapdisk } from '../control/start-tapdisk';
 import { sentenceOf, TapdiskError } from '../errors';
 import { formatDiskPath } from '../tapdisk/disk-path';
 import type { BackEndPath } from '../xenstore/back-end-path';
+import { XENBUS_CLOSED, XENBUS_INIT_WAIT, XENBUS_INITIALISING } from '../xenstore/xenbus-state';
 import type { XenStore } from '../xenstore/xenstore';
 import {
   type BackEndNodes,
@@ -13,7 +14,6 @@ import {
   PID_NODE,
   readBackEnd,
   writeBackEnd,
-  XENBUS_STATE,
 } from './back-end-nodes';
 import { type EndLimits, endProcess } from './end-process';
 import type { KernelBackEnd } from './kernel-back-end';
@@ -153,7 +153,7 @@ export class SupervisedDisk {
       else if (!this.lookAgain) this.forget();
       return;
     }
-    const isLeaving = nodes.online === '0' && nodes.state !== XENBUS_STATE.closed;
+    const isLeaving = nodes.online === '0' && nodes.state !== XENBUS_CLOSED;
     if ((this.isRefused && !isLeaving) || this.retry !== null) return;
     let named: NamedVolume | null;
     try {
@@ -170,7 +170,7 @@ export class SupervisedDisk {
     }
     // Taken away; until it is closed a guest may still write to it.
     if (nodes.online === '0') {
-      if (nodes.state === XENBUS_STATE.closed) return;
+      if (nodes.state === XENBUS_CLOSED) return;
       if (!this.hasServed && nodes[PID_NODE] === undefined) return this.giveUp();
     }
     await this.setting.turns.run(() => this.start(named, nodes));
@@ -183,7 +183,7 @@ export class SupervisedDisk {
     this.firstTryMs ??= performance.now();
     const slow = this.showWaitingLater(nodes);
     try {
-      const isNew = nodes.state === XENBUS_STATE.initialising;
+      const isNew = nodes.state === XENBUS_INITIALISING;
       if (backEnd.kind === 'vbd') await setting.kernel.release(backEnd.key, isNew);
       const started = await findStarted(runtimeDirectory, backEnd);
       if (started !== null) return this.adopt(started, named.volume);
@@ -201,13 +201,13 @@ export class SupervisedDisk {
 
   /** The process offers its features in that state too, before its guest runs. */
   private showWaitingLater({ state }: BackEndNodes): NodeJS.Timeout | undefined {
-    if (this.backEnd.kind !== 'vbd' || state !== XENBUS_STATE.initialising) return undefined;
+    if (this.backEnd.kind !== 'vbd' || state !== XENBUS_INITIALISING) return undefined;
     const { store, initWaitAfterMs = INIT_WAIT_AFTER_MS } = this.setting;
     const triedMs = performance.now() - (this.firstTryMs ?? performance.now());
     return setTimeout(
       () => {
-        changeState(store, this.backEnd.path, state, XENBUS_STATE.initWait).catch(
-          (error: unknown) => this.warn(error),
+        changeState(store, this.backEnd.path, state, XENBUS_INIT_WAIT).catch((error: unknown) =>
+          this.warn(error),
         );
       },
       Math.max(0, initWaitAfterMs - triedMs),
@@ -276,14 +276,14 @@ export class SupervisedDisk {
     this.firstTryMs = null;
     this.warn(error);
     await this.write({ 'hotplug-error': clipped(error), 'hotplug-status': 'error' });
-    if (!hasScript || nodes.state !== XENBUS_STATE.initialising) return;
+    if (!hasScript || nodes.state !== XENBUS_INITIALISING) return;
     const { store } = this.setting;
-    await changeState(store, this.backEnd.path, XENBUS_STATE.initialising, XENBUS_STATE.initWait);
+    await changeState(store, this.backEnd.path, XENBUS_INITIALISING, XENBUS_INIT_WAIT);
   }
 
   /** Taken away before anybody served it: the toolstack waits for this state. */
   private async giveUp(): Promise<void> {
-    await this.write({ state: XENBUS_STATE.closed });
+    await this.write({ state: String(XENBUS_CLOSED) });
   }
 
   private endServing(why: string): void {
@@ -338,8 +338,8 @@ function pauseAfter(deathsInARow: number): number {
 
 /** The toolstack still waits for it, so no guest has it. */
 function isBeingMade(nodes: BackEndNodes): boolean {
-  if (nodes.state === XENBUS_STATE.initialising) return true;
-  return nodes.state === XENBUS_STATE.initWait && nodes['hotplug-status'] !== 'connected';
+  if (nodes.state === XENBUS_INITIALISING) return true;
+  return nodes.state === XENBUS_INIT_WAIT && nodes['hotplug-status'] !== 'connected';
 }
 
 /** A volume is still attached while the process that had it last is ending. */

@@ -1,9 +1,9 @@
 /** The back end's own directory in xenstore: what the toolstack wrote there, and how states change. */
 import { TapdiskError } from '../../errors';
 import type { BackEndPath } from '../../xenstore/back-end-path';
+import { type XenbusState, xenbusStateOf } from '../../xenstore/xenbus-state';
 import type { XenStore, XenStoreNodes } from '../../xenstore/xenstore';
 import type { DiskMarks, NodeChanges } from './features';
-import { type XenbusState, xenbusStateOf } from './xenbus-state';
 
 /** What a look at the directory found. */
 export interface BackEndView extends DiskMarks {

@@ -1,10 +1,10 @@
 /** What both sides of a VBD say in xenstore: looked at together, and watched. */
 import { assert } from '../../assert';
 import { TapdiskError } from '../../errors';
+import { XENBUS_UNKNOWN, type XenbusState, xenbusStateOf } from '../../xenstore/xenbus-state';
 import type { XenStore, XenStoreWatch } from '../../xenstore/xenstore';
 import type { BackEndNodes, BackEndView } from './back-end-nodes';
 import { type OpenStore, StoreLink } from './store-link';
-import { XENBUS_UNKNOWN, type XenbusState, xenbusStateOf } from './xenbus-state';
 
 export interface SidesFound {
   readonly store: XenStore;

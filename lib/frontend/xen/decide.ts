@@ -13,7 +13,7 @@ import {
   XENBUS_INITIALISING,
   XENBUS_INIT_WAIT,
   type XenbusState,
-} from './xenbus-state';
+} from '../../xenstore/xenbus-state';
 
 export interface Situation {
   /** Null: the directory is gone. */

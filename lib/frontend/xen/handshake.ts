@@ -3,6 +3,14 @@ import { assert } from '../../assert';
 import { TapdiskError, sentenceOf } from '../../errors';
 import type { BlockDevice } from '../../vbd/block-device';
 import type { BackEndPath } from '../../xenstore/back-end-path';
+import {
+  XENBUS_CLOSED,
+  XENBUS_CLOSING,
+  XENBUS_CONNECTED,
+  XENBUS_INITIALISED,
+  XENBUS_INIT_WAIT,
+  type XenbusState,
+} from '../../xenstore/xenbus-state';
 import type { XenStore } from '../../xenstore/xenstore';
 import { XenStoreError } from '../../xenstore/xenstore-error';
 import type { FrontendEvents } from '../frontend';
@@ -23,14 +31,6 @@ import { type OpenRings, RingSession, type RingsToOpen } from './ring-session';
 import type { OpenStore } from './store-link';
 import type { XenRings } from './rings';
 import { XEN_FEATURES } from './xen-features';
-import {
-  XENBUS_CLOSED,
-  XENBUS_CLOSING,
-  XENBUS_CONNECTED,
-  XENBUS_INITIALISED,
-  XENBUS_INIT_WAIT,
-  type XenbusState,
-} from './xenbus-state';
 
 export interface HandshakeEvents extends FrontendEvents {
   /** What happened, for the log. */

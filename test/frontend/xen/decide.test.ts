@@ -1,6 +1,6 @@
 /** Every situation there can be, and where each leads. */
 import { decide, type Situation, type Step } from '../../../lib/frontend/xen/decide';
-import type { XenbusState } from '../../../lib/frontend/xen/xenbus-state';
+import type { XenbusState } from '../../../lib/xenstore/xenbus-state';
 
 const STATES = [0, 1, 2, 3, 4, 5, 6, 7, 8] as const;
 const RINGS = ['none', 'open', 'broken'] as const;
