@@ -1,4 +1,5 @@
 /** What the daemon reads in a back end's directory, and writes into it while it is there. */
+import { type NodeChanges, readNodes, writeNodes } from '../xenstore/directory';
 import { type XenbusState, xenbusStateOf } from '../xenstore/xenbus-state';
 import type { XenStore } from '../xenstore/xenstore';
 
@@ -15,11 +16,7 @@ export interface BackEndNodes extends Readonly<Record<(typeof TEXTS)[number], st
 export function readBackEnd(store: XenStore, path: string): Promise<BackEndNodes | null> {
   return store.transaction(async (inside) => {
     if ((await inside.read(path)) === undefined) return null;
-    const names = [...TEXTS, 'state'] as const;
-    const values = await Promise.all(names.map((name) => inside.read(`${path}/${name}`)));
-    const { state, ...texts } = Object.fromEntries(
-      names.map((name, index) => [name, values[index]]),
-    ) as Record<(typeof names)[number], string | undefined>;
+    const { state, ...texts } = await readNodes(inside, path, [...TEXTS, 'state']);
     return { ...texts, state: xenbusStateOf(state) };
   });
 }
@@ -38,18 +35,11 @@ export function changeState(
   });
 }
 
-/** Writes (null: removes) nodes of the directory; not where it is gone, which would make it anew. */
-export function writeBackEnd(
-  store: XenStore,
-  path: string,
-  nodes: Readonly<Record<string, string | null>>,
-): Promise<boolean> {
+/** Changes nodes of the directory; not where it is gone, which would make it anew. */
+export function writeBackEnd(store: XenStore, path: string, nodes: NodeChanges): Promise<boolean> {
   return store.transaction(async (inside) => {
     if ((await inside.read(path)) === undefined) return false;
-    for (const [name, value] of Object.entries(nodes)) {
-      if (value === null) await inside.remove(`${path}/${name}`);
-      else await inside.write(`${path}/${name}`, value);
-    }
+    await writeNodes(inside, path, nodes);
     return true;
   });
 }

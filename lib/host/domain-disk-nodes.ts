@@ -1,13 +1,14 @@
 /** The nodes of a domain's disk, on both sides, as libxl writes and removes them. */
 import { TapdiskError } from '../errors';
 import type { BackEndPath } from '../xenstore/back-end-path';
+import { writeNodes } from '../xenstore/directory';
 import {
   XENBUS_CLOSED,
   XENBUS_CLOSING,
   XENBUS_INITIALISING,
   xenbusStateOf,
 } from '../xenstore/xenbus-state';
-import type { XenStore, XenStoreNodes } from '../xenstore/xenstore';
+import type { XenStore } from '../xenstore/xenstore';
 import type { Domain } from './domains';
 import { HOTPLUG_SCRIPT } from './named-volume';
 
@@ -56,7 +57,7 @@ export async function makeDomainDisk(store: XenStore, disk: DomainDisk): Promise
     await inside.setPermissions(front, [`n${domid}`, `r${own}`]);
     await inside.mkdir(back);
     await inside.setPermissions(back, [`n${own}`, `r${domid}`]);
-    await writeAll(inside, front, {
+    await writeNodes(inside, front, {
       backend: back,
       'backend-id': String(own),
       state: String(XENBUS_INITIALISING),
@@ -64,9 +65,13 @@ export async function makeDomainDisk(store: XenStore, disk: DomainDisk): Promise
       'device-type': 'disk',
     });
     const backNodes = backEndNodes(disk);
-    await writeAll(inside, back, { frontend: front, ...backNodes });
+    await writeNodes(inside, back, { frontend: front, ...backNodes });
     if ((await inside.read(`/libxl/${domid}`)) !== undefined) {
-      await writeAll(inside, libxlPath(backEnd), { frontend: front, backend: back, ...backNodes });
+      await writeNodes(inside, libxlPath(backEnd), {
+        frontend: front,
+        backend: back,
+        ...backNodes,
+      });
     }
   });
 }
@@ -111,12 +116,4 @@ export function removeDomainDisk(store: XenStore, backEnd: BackEndPath): Promise
     const parent = `backend/${kind}/${domid}`;
     if ((await inside.list(parent))?.length === 0) await inside.remove(parent);
   });
-}
-
-async function writeAll(
-  inside: XenStoreNodes,
-  at: string,
-  nodes: Readonly<Record<string, string>>,
-): Promise<void> {
-  for (const [name, value] of Object.entries(nodes)) await inside.write(`${at}/${name}`, value);
 }

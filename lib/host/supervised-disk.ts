@@ -6,6 +6,7 @@ import type { StartedTapdisk } from '../control/start-tapdisk';
 import { sentenceOf, TapdiskError } from '../errors';
 import { formatDiskPath } from '../tapdisk/disk-path';
 import type { BackEndPath } from '../xenstore/back-end-path';
+import type { NodeChanges } from '../xenstore/directory';
 import { XENBUS_CLOSED, XENBUS_INIT_WAIT, XENBUS_INITIALISING } from '../xenstore/xenbus-state';
 import type { XenStore } from '../xenstore/xenstore';
 import {
@@ -319,7 +320,7 @@ export class SupervisedDisk {
     }, pauseMs);
   }
 
-  private async write(nodes: Readonly<Record<string, string | null>>): Promise<void> {
+  private async write(nodes: NodeChanges): Promise<void> {
     await writeBackEnd(this.setting.store, this.backEnd.path, nodes);
   }
 

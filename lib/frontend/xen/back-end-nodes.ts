@@ -1,9 +1,10 @@
 /** The back end's own directory in xenstore: what the toolstack wrote there, and how states change. */
 import { TapdiskError } from '../../errors';
 import type { BackEndPath } from '../../xenstore/back-end-path';
+import { type NodeChanges, readNodes, writeNodes } from '../../xenstore/directory';
 import { type XenbusState, xenbusStateOf } from '../../xenstore/xenbus-state';
 import type { XenStore, XenStoreNodes } from '../../xenstore/xenstore';
-import type { DiskMarks, NodeChanges } from './features';
+import type { DiskMarks } from './features';
 
 /** What a look at the directory found. */
 export interface BackEndView extends DiskMarks {
@@ -46,25 +47,23 @@ export class BackEndNodes {
 
   /** Null: the directory is gone. */
   async view(store: XenStoreNodes): Promise<BackEndView | null> {
-    const texts = await Promise.all(NODES_READ.map((name) => store.read(this.pathOf(name))));
-    const text = new Map(NODES_READ.map((name, index) => [name, texts[index]]));
-    const state = text.get('state');
-    const frontEndPath = text.get('frontend');
+    const text = await readNodes(store, this.place.path, NODES_READ);
+    const { state, frontend: frontEndPath } = text;
     if (state === undefined && frontEndPath === undefined) {
       if ((await store.list(this.place.path)) === undefined) return null;
     }
     return {
       state: xenbusStateOf(state),
       frontEndPath,
-      frontEndId: text.get('frontend-id'),
-      online: text.get('online') !== '0',
-      hotplugDone: text.get('hotplug-status') === 'connected' || text.get('script') === undefined,
-      failed: text.get(ERROR_NODE) !== undefined,
-      readOnly: text.get('mode') === 'r',
-      cdrom: text.get('device-type') === 'cdrom',
-      removable: text.get('removable') === '1',
-      discardEnabled: text.get('discard-enable') !== '0',
-      sectors: text.get('sectors'),
+      frontEndId: text['frontend-id'],
+      online: text.online !== '0',
+      hotplugDone: text['hotplug-status'] === 'connected' || text.script === undefined,
+      failed: text[ERROR_NODE] !== undefined,
+      readOnly: text.mode === 'r',
+      cdrom: text['device-type'] === 'cdrom',
+      removable: text.removable === '1',
+      discardEnabled: text['discard-enable'] !== '0',
+      sectors: text.sectors,
     };
   }
 
@@ -109,10 +108,7 @@ export class BackEndNodes {
       const state = await inside.read(this.pathOf('state'));
       if (xenbusStateOf(state) !== expected) return false;
       if ((await inside.read(this.pathOf('frontend-id'))) === undefined) return false;
-      for (const [name, value] of Object.entries(nodes)) {
-        if (value === null) await inside.remove(this.pathOf(name));
-        else await inside.write(this.pathOf(name), value);
-      }
+      await writeNodes(inside, this.place.path, nodes);
       // Last, and even where it stays the same: a front end's watch is on this node.
       await inside.write(this.pathOf('state'), String(next));
       return true;

@@ -1,9 +1,7 @@
 /** The nodes by which a back end tells a front end what it can do (blkif.h, "Backend XenBus Nodes"). */
 import type { BlockDevice } from '../../vbd/block-device';
+import type { NodeChanges } from '../../xenstore/directory';
 import type { OfferedRings } from './front-end-nodes';
-
-/** Nodes to write; null: to remove. */
-export type NodeChanges = Readonly<Record<string, string | null>>;
 
 export interface OfferedFeatures extends OfferedRings {
   readonly indirectSegmentsMax: number;

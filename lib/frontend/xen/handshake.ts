@@ -3,6 +3,7 @@ import { assert } from '../../assert';
 import { TapdiskError, sentenceOf } from '../../errors';
 import type { BlockDevice } from '../../vbd/block-device';
 import type { BackEndPath } from '../../xenstore/back-end-path';
+import type { NodeChanges } from '../../xenstore/directory';
 import {
   XENBUS_CLOSED,
   XENBUS_CLOSING,
@@ -18,7 +19,7 @@ import { BackEndNodes, type BackEndView } from './back-end-nodes';
 import { BothSides, type SidesFound } from './both-sides';
 import { CoalescedLook } from './coalesced-look';
 import { decide, type Step } from './decide';
-import { diskNodes, featureNodes, type NodeChanges } from './features';
+import { diskNodes, featureNodes } from './features';
 import { type FrontEndRings, readFrontEndRings } from './front-end-nodes';
 import {
   CLOSING_TIMEOUT_MS,
