@@ -1,7 +1,7 @@
 /** Random requests, kills, power cuts and snapshots against the reference disk. */
 import { holdTimers } from './doubles/held-timers';
 import { firstSeed } from './doubles/random';
-import { runRandomDisk, type Tally } from './doubles/random-disk';
+import { emptyTally, runRandomDisk, type Tally } from './doubles/random-disk';
 import type { Faults } from './doubles/schedule';
 
 /** Far more than it takes; other work on the machine is no failure. */
@@ -17,16 +17,7 @@ const ENOSPC = 28;
 const EIO = 5;
 
 async function runSeeds(faults?: Faults): Promise<Tally> {
-  const sum: Tally = {
-    requests: 0,
-    kills: 0,
-    powerCuts: 0,
-    snapshots: 0,
-    copiedChunks: 0,
-    failures: 0,
-    growths: 0,
-    shrinks: 0,
-  };
+  const sum = emptyTally();
   for (let seed = firstSeed(); seed < firstSeed() + SEEDS; seed++) {
     const tally = await runRandomDisk({ seed, steps: STEPS, ...(faults && { faults }) });
     for (const key of Object.keys(sum) as (keyof Tally)[]) sum[key] += tally[key];

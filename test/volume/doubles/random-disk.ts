@@ -73,6 +73,19 @@ export interface Tally {
   shrinks: number;
 }
 
+export function emptyTally(): Tally {
+  return {
+    requests: 0,
+    kills: 0,
+    powerCuts: 0,
+    snapshots: 0,
+    copiedChunks: 0,
+    failures: 0,
+    growths: 0,
+    shrinks: 0,
+  };
+}
+
 export async function runRandomDisk(options: RandomDiskOptions): Promise<Tally> {
   const disk = new RandomDisk(options);
   try {
@@ -87,16 +100,7 @@ class RandomDisk {
   private readonly media = new Media();
   private readonly schedule: Schedule;
   private readonly history = new SectorHistory(SECTORS_MAX);
-  private readonly tally: Tally = {
-    requests: 0,
-    kills: 0,
-    powerCuts: 0,
-    snapshots: 0,
-    copiedChunks: 0,
-    failures: 0,
-    growths: 0,
-    shrinks: 0,
-  };
+  private readonly tally = emptyTally();
   private life!: Life;
   private volume!: Volume;
   private layer = 2;
