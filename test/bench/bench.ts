@@ -2,6 +2,7 @@
  * `make bench`: groups of rows, each beside its peers. Arguments name groups; without any, all run.
  */
 import { readFileSync } from 'node:fs';
+import { chosen } from '../chosen';
 import { etcd } from './groups/etcd';
 import { first } from './groups/first';
 import { growth } from './groups/growth';
@@ -20,18 +21,15 @@ function say(text: string): void {
 }
 
 async function main(names: readonly string[]): Promise<void> {
-  const unknown = names.filter((name) => !(name in GROUPS));
-  if (unknown.length > 0) {
-    throw new Error(`no group ${unknown.join(', ')}; there are ${Object.keys(GROUPS).join(', ')}`);
-  }
+  const groups = chosen('group', GROUPS, names);
   say(`${machine()}; ${conditions()}\n`);
   const startedMs = performance.now();
   const all: Row[] = [];
-  for (const name of names.length > 0 ? names : Object.keys(GROUPS)) {
+  for (const [name, runGroup] of groups) {
     const loadBefore = Number(readFileSync('/proc/loadavg', 'utf8').split(' ')[0]);
     say(`\n${name} (load average before: ${loadBefore})\n`);
     const rows: Row[] = [];
-    await GROUPS[name]((row) => {
+    await runGroup((row) => {
       rows.push(row);
       say(`  ${row.load}\n`);
     });

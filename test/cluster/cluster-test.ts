@@ -2,6 +2,7 @@
  * The whole, across processes and hosts: three real etcd members and three hosts, in networks of
  * their own, and a guest that verifies. `CASE=name` runs one case, `SEED=n` repeats the choices.
  */
+import { chosenCases } from '../chosen';
 import { takeOver, restart } from './cases/take-over';
 import { type Case, DIR_POOL, ETCD_POOL, LEASE_TTL_MS, TIMES } from './cases/case';
 import { frozen, partition } from './cases/cut-off';
@@ -28,15 +29,6 @@ function say(text: string): void {
   process.stdout.write(`${text}\n`);
 }
 
-function chosen(): readonly (readonly [string, Case])[] {
-  const names = (process.env.CASE ?? '').split(' ').filter(Boolean);
-  const unknown = names.filter((name) => !(name in CASES));
-  if (unknown.length > 0) {
-    throw new Error(`no case ${unknown.join(', ')}; there are ${Object.keys(CASES).join(', ')}`);
-  }
-  return Object.entries(CASES).filter(([name]) => names.length === 0 || names.includes(name));
-}
-
 /** @returns whether it passed */
 async function runCase(name: string, one: Case, cluster: Cluster): Promise<boolean> {
   const startedMs = performance.now();
@@ -50,7 +42,7 @@ async function runCase(name: string, one: Case, cluster: Cluster): Promise<boole
 }
 
 async function main(): Promise<number> {
-  const cases = chosen();
+  const cases = chosenCases(CASES);
   if (process.getuid?.() !== 0) throw new Error('network namespaces need root');
   const startedMs = performance.now();
   say(`cluster test: seed ${SEED} (SEED=${SEED} repeats the choices), lease ${ms(LEASE_TTL_MS)}`);

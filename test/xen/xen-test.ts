@@ -3,6 +3,7 @@
  * `KEEP=1` leaves the lab running, and the next run takes it with the newest build.
  */
 import { rmSync } from 'node:fs';
+import { chosenCases } from '../chosen';
 import { CASES } from './cases';
 import { type Case, POOL, POOL_DIRECTORY, Site } from './lab/case';
 import { daemonRuns, startDaemon } from './lab/daemon';
@@ -17,15 +18,6 @@ const KEEP = process.env.KEEP === '1';
 const say = (text: string): boolean => process.stdout.write(`${text}\n`);
 const since = (startedMs: number): string =>
   `${((performance.now() - startedMs) / 1000).toFixed(1)} s`;
-
-function chosen(): readonly (readonly [string, Case])[] {
-  const names = (process.env.CASE ?? '').split(' ').filter(Boolean);
-  const unknown = names.filter((name) => !(name in CASES));
-  if (unknown.length > 0) {
-    throw new Error(`no case ${unknown.join(', ')}; there are ${Object.keys(CASES).join(', ')}`);
-  }
-  return Object.entries(CASES).filter(([name]) => names.length === 0 || names.includes(name));
-}
 
 async function bootOrTake(): Promise<Lab> {
   const running = await Lab.running();
@@ -62,7 +54,7 @@ async function runCase(name: string, one: Case, lab: Lab): Promise<boolean> {
 }
 
 async function main(): Promise<number> {
-  const cases = chosen();
+  const cases = chosenCases(CASES);
   rmSync(FAILURES, { recursive: true, force: true });
   const startedMs = performance.now();
   const lab = await bootOrTake();
