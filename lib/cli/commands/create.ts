@@ -1,8 +1,8 @@
 /** `tapdisk-ts create`: a new, empty, thin volume. */
 import { addMarker } from '../../host/volume-markers';
-import { parseVolumeAddress } from '../../pool/address';
 import { defineCommand } from '../command';
 import { formatSize, parseSize } from '../sizes';
+import { VOLUME_OPTION } from '../volume-option';
 import { withChangingPool } from '../with-pool';
 
 export const create = defineCommand({
@@ -14,12 +14,7 @@ export const create = defineCommand({
   ],
   options: (yargs) =>
     yargs
-      .positional('volume', {
-        type: 'string',
-        demandOption: true,
-        describe: 'POOL/VOLUME',
-        coerce: parseVolumeAddress,
-      })
+      .positional('volume', VOLUME_OPTION)
       .option('size', {
         type: 'string',
         demandOption: true,

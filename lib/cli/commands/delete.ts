@@ -1,10 +1,10 @@
 /** `tapdisk-ts delete`: removes a volume and gives its space back. */
-import { parseVolumeAddress } from '../../pool/address';
 import { deleteVolume } from '../../pool/delete-volume';
 import { defineCommand } from '../command';
 import { confirm } from '../confirm';
 import { startProgress } from '../progress';
 import { formatSize } from '../sizes';
+import { VOLUME_OPTION } from '../volume-option';
 import { withChangingPool } from '../with-pool';
 
 export const deleteCommand = defineCommand({
@@ -16,12 +16,7 @@ export const deleteCommand = defineCommand({
   ],
   options: (yargs) =>
     yargs
-      .positional('volume', {
-        type: 'string',
-        demandOption: true,
-        describe: 'POOL/VOLUME',
-        coerce: parseVolumeAddress,
-      })
+      .positional('volume', VOLUME_OPTION)
       .option('yes', { type: 'boolean', alias: 'y', default: false, describe: 'Do not ask' }),
   run: ({ volume: { pool: poolName, volume }, yes }, context) =>
     withChangingPool(poolName, context, async (pool) => {

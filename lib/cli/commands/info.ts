@@ -1,8 +1,8 @@
 /** `tapdisk-ts info`: everything that is known of one volume. */
-import { parseVolumeAddress } from '../../pool/address';
 import { chunkCountOf } from '../../coordination/volume-geometry';
 import { defineCommand } from '../command';
 import { formatSize } from '../sizes';
+import { VOLUME_OPTION } from '../volume-option';
 import { formatOwner, StoresForQuestions } from '../volume-summary';
 import { withPool } from '../with-pool';
 
@@ -10,13 +10,7 @@ export const info = defineCommand({
   usage: 'info <volume>',
   summary: 'Show all about a volume: size, chunks, layers, owner',
   examples: [['tapdisk-ts info main/disk1', 'Everything about volume disk1 of pool main']],
-  options: (yargs) =>
-    yargs.positional('volume', {
-      type: 'string',
-      demandOption: true,
-      describe: 'POOL/VOLUME',
-      coerce: parseVolumeAddress,
-    }),
+  options: (yargs) => yargs.positional('volume', VOLUME_OPTION),
   run: ({ volume: { pool: poolName, volume } }, context) =>
     withPool(poolName, context, async (pool) => {
       const stores = new StoresForQuestions(pool);

@@ -1,8 +1,8 @@
 /** `tapdisk-ts resize`: gives a volume another size, while its guest runs or without one. */
-import { parseVolumeAddress } from '../../pool/address';
 import { defineCommand } from '../command';
 import { resizeVolume } from '../running/resize-volume';
 import { formatSize, parseNewSize } from '../sizes';
+import { VOLUME_OPTION } from '../volume-option';
 
 export const resize = defineCommand({
   usage: 'resize <volume> <size>',
@@ -14,12 +14,7 @@ export const resize = defineCommand({
   ],
   options: (yargs) =>
     yargs
-      .positional('volume', {
-        type: 'string',
-        demandOption: true,
-        describe: 'POOL/VOLUME',
-        coerce: parseVolumeAddress,
-      })
+      .positional('volume', VOLUME_OPTION)
       .positional('size', {
         type: 'string',
         demandOption: true,
