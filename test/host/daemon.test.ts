@@ -7,20 +7,14 @@ import { callProcess } from '../../lib/control/socket-client';
 import { socketPathOf } from '../../lib/control/socket-files';
 import { writeStartRecord } from '../../lib/host/start-record';
 import { ensureRuntimeDirectory } from '../../lib/control/runtime-dir';
-import { HostRoom, until } from './host-room';
+import { type HostRoom, roomForEachTest, until } from './host-room';
 
 const AT = 'backend/vbd/5/51712';
 const KEY = 'vbd-5-51712';
 const SCRIPT = { script: '/etc/xen/scripts/block-tapdisk-ts' };
 
-const made = HostRoom.makeProgram();
-afterAll(made.remove);
 let room: HostRoom;
-beforeEach(async () => {
-  room = await HostRoom.make(made.program);
-  room.xenstored.introduceDomain(5);
-});
-afterEach(() => room.remove());
+roomForEachTest((made) => (room = made));
 
 async function diskOf(pid: number): Promise<{ device: string | null; readOnly: boolean }> {
   const { disks } = await callProcess(socketPathOf(room.runtime, pid), 'list', {});

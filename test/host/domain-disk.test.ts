@@ -5,30 +5,25 @@ import { attachDomainDisk, detachDomainDisk } from '../../lib/host/domain-disk';
 import { backEnd } from '../../lib/xenstore/back-end-path';
 import { openXenStore } from '../../lib/xenstore/open-xenstore';
 import { runCommand, type CommandRun } from '../cli/captured-io';
-import { HostRoom } from './host-room';
+import { type HostRoom, roomForEachTest } from './host-room';
 
 const AT = 'backend/vbd/5/51728';
 const FRONT = '/local/domain/5/device/vbd/51728';
 const LIBXL = '/libxl/5/device/vbd/51728';
 
-const made = HostRoom.makeProgram();
-afterAll(made.remove);
 let room: HostRoom;
 let daemon: Daemon;
 let guest: NodeJS.Timeout | undefined;
 
+// Before the room goes.
+afterEach(() => clearInterval(guest));
+roomForEachTest((made) => (room = made));
 beforeEach(async () => {
-  room = await HostRoom.make(made.program);
-  room.xenstored.introduceDomain(5);
   room.xenstored.write('/local/domain/5/name', 'web');
   room.xenstored.mkdir('/libxl/5');
   await run('pool', 'create', 'main', '--path', `${room.directory}/pool`);
   await run('create', 'main/disk1', '--size', '1M');
   daemon = await room.daemon();
-});
-afterEach(async () => {
-  clearInterval(guest);
-  await room.remove();
 });
 
 const run = (...argv: string[]): Promise<CommandRun> => runCommand(argv, { env: room.env });

@@ -142,6 +142,19 @@ export class HostRoom {
   };
 }
 
+/** Before each test of the file a new room with domain 5, which `enter` is given; gone after it. */
+export function roomForEachTest(enter: (room: HostRoom) => void): void {
+  const made = HostRoom.makeProgram();
+  afterAll(made.remove);
+  let room: HostRoom;
+  beforeEach(async () => {
+    room = await HostRoom.make(made.program);
+    room.xenstored.introduceDomain(5);
+    enter(room);
+  });
+  afterEach(() => room.remove());
+}
+
 export async function until(isSo: () => boolean, what: () => string): Promise<void> {
   const deadlineMs = performance.now() + DEADLINE_MS;
   while (!isSo()) {

@@ -3,17 +3,11 @@ import { silentLog } from '../../lib/control/log';
 import { mustHaveDaemon } from '../../lib/host/daemon-lock';
 import { runDaemon } from '../../lib/host/run-daemon';
 import { runCommand } from '../cli/captured-io';
-import { HostRoom, until } from './host-room';
+import { type HostRoom, roomForEachTest, until } from './host-room';
 
 const AT = 'backend/vbd/5/51712';
-const made = HostRoom.makeProgram();
-afterAll(made.remove);
 let room: HostRoom;
-beforeEach(async () => {
-  room = await HostRoom.make(made.program);
-  room.xenstored.introduceDomain(5);
-});
-afterEach(() => room.remove());
+roomForEachTest((made) => (room = made));
 
 function run(): { watching: Promise<void>; end: Promise<unknown> } {
   let end: Promise<unknown> = Promise.resolve();
