@@ -4,7 +4,7 @@
  */
 import { join } from 'node:path';
 import { Cluster, type NetworkedHost } from './cluster';
-import { hostsOf, judge, LEASE_TTL_MS, loadOn, type Outcome, TIMES } from './cases/case';
+import { hostsOf, judge, LEASE_TTL_MS, type Outcome, servedLoadOn, TIMES } from './cases/case';
 import { MooseFs } from './moose-fs';
 import { kill } from './processes';
 import { ms } from './quantile';
@@ -27,10 +27,10 @@ function say(text: string): void {
 async function takeOvers(cluster: Cluster): Promise<Outcome> {
   const site = { cluster, seed: SEED, say };
   const [a, b, c] = hostsOf(site);
-  const { volume, guest } = await loadOn(site, a.host, POOL, { sizeBytes: SIZE_BYTES, depth: 8 });
-  const served = await a.host.attach(volume);
-  await guest.connect(served.ring);
-  guest.start();
+  const { volume, guest, served } = await servedLoadOn(site, a.host, POOL, {
+    sizeBytes: SIZE_BYTES,
+    depth: 8,
+  });
   const members = cluster.members.all.map(({ namespace }) => namespace);
   const killed = await moveTo(b, () => kill(served.pid));
   const cut = await moveTo(c, () => b.namespace.cutOff('both', members));

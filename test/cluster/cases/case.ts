@@ -1,7 +1,7 @@
 /** What a case of the cluster test is given, and what it says. */
 import { type LoadOptions, newLoadedVolume } from '../loaded-volume';
 import type { Cluster, NetworkedHost } from '../cluster';
-import type { Host } from '../host';
+import type { Host, Served } from '../host';
 import type { VerifiedGuest } from '../verified-guest';
 
 /** Names of the pools that every case finds. */
@@ -59,6 +59,20 @@ export async function loadOn(
     ...options,
   });
   return { volume, guest };
+}
+
+/** As loadOn; the host serves the volume, and its guest is at work. */
+export async function servedLoadOn(
+  site: Site,
+  host: Host,
+  pool = DIR_POOL,
+  options: Partial<LoadOptions> = {},
+): Promise<{ readonly volume: string; readonly guest: VerifiedGuest; readonly served: Served }> {
+  const { volume, guest } = await loadOn(site, host, pool, options);
+  const served = await host.attach(volume);
+  await guest.connect(served.ring);
+  guest.start();
+  return { volume, guest, served };
 }
 
 /** Ends the load, reads the whole disk, and judges. */

@@ -3,7 +3,15 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Direction } from '../namespaces';
 import { bytesWritten, WriteWatch } from '../processes';
 import { ms } from '../quantile';
-import { DIR_POOL, hostsOf, judge, LEASE_TTL_MS, loadOn, type Outcome, type Site } from './case';
+import {
+  DIR_POOL,
+  hostsOf,
+  judge,
+  LEASE_TTL_MS,
+  type Outcome,
+  servedLoadOn,
+  type Site,
+} from './case';
 
 const REQUESTS_BETWEEN = 2_000;
 /** After it is back, an owner that was none any more gets so long to do what it must not. */
@@ -26,10 +34,7 @@ export async function partition(site: Site): Promise<Outcome> {
 
 async function cutOff(site: Site, direction: Direction): Promise<Outcome> {
   const [a, b] = hostsOf(site);
-  const { volume, guest } = await loadOn(site, a.host, DIR_POOL, WITHOUT_COMMITS);
-  const served = await a.host.attach(volume);
-  await guest.connect(served.ring);
-  guest.start();
+  const { volume, guest, served } = await servedLoadOn(site, a.host, DIR_POOL, WITHOUT_COMMITS);
   const next = b.host.newRing();
   const standby = await b.host.standBy(volume, next);
   await guest.untilAnswered(guest.answered + REQUESTS_BETWEEN);
@@ -55,10 +60,7 @@ async function cutOff(site: Site, direction: Direction): Promise<Outcome> {
 /** SIGSTOP for longer than the lease, another takes over, SIGCONT. */
 export async function frozen(site: Site): Promise<Outcome> {
   const [a, b] = hostsOf(site);
-  const { volume, guest } = await loadOn(site, a.host, DIR_POOL, WITHOUT_COMMITS);
-  const served = await a.host.attach(volume);
-  await guest.connect(served.ring);
-  guest.start();
+  const { volume, guest, served } = await servedLoadOn(site, a.host, DIR_POOL, WITHOUT_COMMITS);
   const next = b.host.newRing();
   await b.host.standBy(volume, next);
   await guest.untilAnswered(guest.answered + REQUESTS_BETWEEN);

@@ -1,6 +1,6 @@
 /** A live disk moves between two hosts again and again, under load: nothing fails, and how long it is away. */
 import { ms, quantile } from '../quantile';
-import { hostsOf, judge, loadOn, type Outcome, type Site } from './case';
+import { hostsOf, judge, type Outcome, servedLoadOn, type Site } from './case';
 
 const HAND_OVERS = Number(process.env.HAND_OVERS ?? 100);
 const REQUESTS_BETWEEN = 500;
@@ -8,11 +8,8 @@ const P50_GOAL_MS = 100;
 
 export async function handOvers(site: Site): Promise<Outcome> {
   const [a, b] = hostsOf(site);
-  const { volume, guest } = await loadOn(site, a.host);
+  const { volume, guest } = await servedLoadOn(site, a.host);
   let [owner, other] = [a.host, b.host];
-  const served = await owner.attach(volume);
-  await guest.connect(served.ring);
-  guest.start();
   const blackouts: number[] = [];
   /** Of each blackout what the old side took: to drain, to flush, to give the volume away. */
   const oldSides: number[] = [];

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Member } from '../members';
 import { ms, stallText } from '../quantile';
 import type { VerifiedGuest } from '../verified-guest';
-import { DIR_POOL, ETCD_POOL, hostsOf, judge, loadOn, type Outcome, type Site } from './case';
+import { DIR_POOL, ETCD_POOL, hostsOf, judge, type Outcome, servedLoadOn, type Site } from './case';
 
 const REPEATED = 3;
 const REQUESTS_BETWEEN = 200;
@@ -42,10 +42,7 @@ export const membersUnderKeys = (site: Site): Promise<Outcome> => members(site, 
 
 async function members(site: Site, pool: string): Promise<Outcome> {
   const [{ host }] = hostsOf(site);
-  const { volume, guest } = await loadOn(site, host, pool);
-  const served = await host.attach(volume);
-  await guest.connect(served.ring);
-  guest.start();
+  const { volume, guest } = await servedLoadOn(site, host, pool);
   const told: string[] = [];
   for (const whose of ['leader', 'follower'] as const) {
     for (const fault of [KILLED, FROZEN, UNPLUGGED]) {

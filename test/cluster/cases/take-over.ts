@@ -1,7 +1,15 @@
 /** The owner is killed with -9: it comes back on its own host, or a standby on another takes over. */
 import { kill } from '../processes';
 import { ms, stallText } from '../quantile';
-import { hostsOf, judge, LEASE_TTL_MS, loadOn, type Outcome, type Site } from './case';
+import {
+  hostsOf,
+  judge,
+  LEASE_TTL_MS,
+  loadOn,
+  type Outcome,
+  servedLoadOn,
+  type Site,
+} from './case';
 
 const RESTARTS = 5;
 const TAKE_OVERS = 3;
@@ -46,11 +54,9 @@ export async function restart(site: Site): Promise<Outcome> {
 
 export async function takeOver(site: Site): Promise<Outcome> {
   const [a, b] = hostsOf(site);
-  const { volume, guest } = await loadOn(site, a.host);
+  const { volume, guest, served: first } = await servedLoadOn(site, a.host);
   let [owner, other] = [a.host, b.host];
-  let served = await owner.attach(volume);
-  await guest.connect(served.ring);
-  guest.start();
+  let served = first;
   const stalls: number[] = [];
   for (let time = 0; time < TAKE_OVERS; time++) {
     const next = other.newRing();
