@@ -33,6 +33,6 @@ test.each([
   'backend/vbd/5/4294967296',
 ])('XEN_PATH_INVALID: %s is no directory that a process can be given', (path) => {
   expect(() => parseBackEndPath(path)).toThrow(
-    expect.objectContaining({ code: 'XEN_PATH_INVALID' }),
+    expect.objectContaining({ code: 'XEN_PATH_INVALID' }) as Error,
   );
 });
