@@ -60,6 +60,8 @@ export class XenRig {
   realGuest: FakeGuest | null = null;
   /** What opening rings throws. */
   openError: Error | null = null;
+  /** How often it has thrown that. */
+  openFailures = 0;
   hostsClosed = 0;
   readonly disk: FakeBlockDevice;
   private frontends: XenFrontend[] = [];
@@ -185,7 +187,10 @@ export class XenRig {
     device: BlockDevice,
     onStopped: (reason: TapdiskError) => void,
   ): FakeRings {
-    if (this.openError !== null) throw this.openError;
+    if (this.openError !== null) {
+      this.openFailures++;
+      throw this.openError;
+    }
     const rings = new FakeRings(address, device, onStopped);
     this.opened.push(rings);
     return rings;
