@@ -18,6 +18,7 @@ import { checkedAddress, NbdServer, type NbdServerOptions } from '../frontend/nb
 import type { ListenAddress } from '../frontend/nbd/listen-address';
 import { logEngine } from './log-engine';
 import { logFence } from './log-fence';
+import { diskByCookie } from './disk-by-cookie';
 import { handDiskOver } from './hand-over';
 import { RING_TAKE_OVER_RETRY_MS, RING_TAKE_OVER_TIMEOUT_MS } from './limits';
 import { ServedVolume, type ServeVolume } from './served-volume';
@@ -347,12 +348,7 @@ export class NbdDisks implements DiskAdmin {
   }
 
   private disk(cookie: number): NbdDisk {
-    const disk = this.disks.get(cookie);
-    if (disk !== undefined) return disk;
-    throw new TapdiskError(
-      'DISK_NOT_FOUND',
-      `process ${process.pid} has no disk with cookie ${cookie}; tapdisk-ts list --running shows those there are`,
-    );
+    return diskByCookie(this.disks, cookie);
   }
 
   /** Whoever resumed a disk that is being handed over would let clients write to what is another's. */

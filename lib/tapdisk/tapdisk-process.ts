@@ -1,5 +1,4 @@
 /** The disks of one tapdisk process, as its pipes and its control socket see them. */
-import { TapdiskError } from '../errors';
 import type {
   DiskAdmin,
   DiskHost,
@@ -12,8 +11,9 @@ import type {
   ResizedDisk,
 } from '../control/disk-host';
 import type { Log } from '../control/log';
-import { sentenceOf } from '../errors';
+import { sentenceOf, TapdiskError } from '../errors';
 import { Disk } from './disk';
+import { diskByCookie } from './disk-by-cookie';
 
 export class TapdiskProcess implements DiskHost, DiskAdmin {
   private readonly disks = new Map<number, Disk>();
@@ -112,12 +112,7 @@ export class TapdiskProcess implements DiskHost, DiskAdmin {
   }
 
   private disk(cookie: number): Disk {
-    const disk = this.disks.get(cookie);
-    if (disk !== undefined) return disk;
-    throw new TapdiskError(
-      'DISK_NOT_FOUND',
-      `process ${process.pid} has no disk with cookie ${cookie}; tapdisk-ts list --running shows those there are`,
-    );
+    return diskByCookie(this.disks, cookie);
   }
 
   private closeAsked(cookie: number): void {
