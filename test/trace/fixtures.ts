@@ -1,9 +1,10 @@
-/** What the trace tests share: scratch directories, made-up records, and reading a whole trace. */
+/** What the trace tests share: scratch directories, made-up records, reading and replaying a whole trace. */
 import fc from 'fast-check';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { SEGMENTS_MAX } from '../../lib/trace/limits';
+import type { ReplayOptions } from '../../lib/trace/replay-result';
 import type { TraceBatch } from '../../lib/trace/trace-batch';
 import {
   PAYLOAD_BYTES,
@@ -17,6 +18,18 @@ import type { RequestOperation } from '../../lib/vbd/request';
 /** Recorded traces that may be on this machine; never part of the project. */
 export const RECORDED_TRACES =
   process.env.TAPDISK_TS_TRACES ?? resolve(__dirname, '../../../shared/traces');
+
+/** The whole trace once, as fast as it goes, flushed at its end. */
+export const WHOLE_TRACE: ReplayOptions = {
+  depth: 32,
+  speed: 'full',
+  skip: 0,
+  count: Infinity,
+  loops: 1,
+  finalFlush: true,
+  answerTimeoutMs: 5000,
+  reconnectTimeoutMs: 0,
+};
 
 /** Runs with a directory of its own, which is gone afterwards. */
 export async function withDirectory<T>(work: (directory: string) => Promise<T>): Promise<T> {

@@ -10,6 +10,7 @@ import { synthesize, SYNTHESIZE_DEFAULTS } from '../../lib/trace/synthesize';
 import { TraceBatch } from '../../lib/trace/trace-batch';
 import { PAYLOAD_BYTES } from '../../lib/trace/trace-record';
 import type { TraceSource } from '../../lib/trace/trace-source';
+import { WHOLE_TRACE } from './fixtures';
 import { MemoryTarget, type Faults } from './memory-target';
 
 // Thousands of requests: on a busy machine that takes its time.
@@ -33,17 +34,6 @@ function newModel(options: Partial<DiskModelOptions> = {}): DiskModel {
     ...options,
   });
 }
-
-const OPTIONS: ReplayOptions = {
-  depth: 32,
-  speed: 'full',
-  skip: 0,
-  count: Infinity,
-  loops: 1,
-  finalFlush: true,
-  answerTimeoutMs: 5000,
-  reconnectTimeoutMs: 0,
-};
 
 type Line = [operation: number, sector: number, sectorCount: number, more?: Partial<More>];
 interface More {
@@ -103,7 +93,7 @@ function replay(
   options: Partial<ReplayOptions> = {},
   model = newModel(),
 ): Promise<ReplayResult> {
-  return new Replayer(target, source, model, { ...OPTIONS, ...options }).run();
+  return new Replayer(target, source, model, { ...WHOLE_TRACE, ...options }).run();
 }
 
 describe('a correct disk', () => {
@@ -403,7 +393,7 @@ describe('a back end that dies', () => {
     const target = dying(200);
     const model = newModel();
     const replayer = new Replayer(target, trace(madeUp(900)), model, {
-      ...OPTIONS,
+      ...WHOLE_TRACE,
       reconnectTimeoutMs: 5000,
     });
     const done = replayer.run();
@@ -428,7 +418,7 @@ describe('a back end that dies', () => {
 test('a replay that is stopped answers what is in flight and says where it is', async () => {
   const target = new MemoryTarget({ sectors: SECTORS });
   const model = newModel();
-  const replayer = new Replayer(target, trace(madeUp(900)), model, OPTIONS);
+  const replayer = new Replayer(target, trace(madeUp(900)), model, WHOLE_TRACE);
   target.faults.status = () => {
     if (replayer.progress().position > 700) replayer.stop();
     return 0;

@@ -6,7 +6,6 @@ import { BLKTAP_GEOMETRY, type ShmGeometry } from '../../lib/frontend/shm/shm-ge
 import { DiskModel } from '../../lib/trace/disk-model';
 import { loadPayloadHash } from '../../lib/trace/payload-hash';
 import { ReadBack } from '../../lib/trace/read-back';
-import type { ReplayOptions } from '../../lib/trace/replay-result';
 import { Replayer } from '../../lib/trace/replayer';
 import { ShmTarget } from '../../lib/trace/shm-target';
 import { synthesize, SYNTHESIZE_DEFAULTS } from '../../lib/trace/synthesize';
@@ -14,7 +13,7 @@ import { TraceReader } from '../../lib/trace/trace-reader';
 import { TraceWriter } from '../../lib/trace/trace-writer';
 import { TraceRecord } from '../../lib/trace/trace-record';
 import { FakeBlockDevice } from '../frontend/fake-block-device';
-import { withDirectory } from './fixtures';
+import { WHOLE_TRACE, withDirectory } from './fixtures';
 
 // Thousands of requests: on a busy machine that takes its time.
 jest.setTimeout(60_000);
@@ -30,16 +29,7 @@ const INDIRECT: ShmGeometry = {
   indirectSegmentsMax: 64,
 };
 
-const OPTIONS: ReplayOptions = {
-  depth: 32,
-  speed: 'full',
-  skip: 0,
-  count: Infinity,
-  loops: 1,
-  finalFlush: true,
-  answerTimeoutMs: 10_000,
-  reconnectTimeoutMs: 0,
-};
+const OPTIONS = { ...WHOLE_TRACE, answerTimeoutMs: 10_000 };
 
 async function makeTrace(path: string): Promise<TraceReader> {
   const writer = await TraceWriter.create(path, {
