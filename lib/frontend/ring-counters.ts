@@ -15,6 +15,8 @@ export interface RingCounters {
   poolEmpty: number;
   /** Requests that ended with an error since the guest's pages could not be copied. */
   copiesFailed: number;
+  /** Of the guest's pages, those that are mapped now for as long as its ring is. */
+  persistentGrants: number;
 }
 
 export function newRingCounters(): RingCounters {
@@ -26,5 +28,6 @@ export function newRingCounters(): RingCounters {
     kicks: 0,
     poolEmpty: 0,
     copiesFailed: 0,
+    persistentGrants: 0,
   };
 }

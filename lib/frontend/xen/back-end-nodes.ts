@@ -18,6 +18,8 @@ export interface BackEndView extends DiskMarks {
   /** The toolstack wants a disk that the guest cannot write to. */
   readonly readOnly: boolean;
   readonly discardEnabled: boolean;
+  /** The front end was told that its grants may stay mapped, by this process or one before it. */
+  readonly persistentOffered: boolean;
   /** As was last written for the front end. */
   readonly sectors: string | undefined;
 }
@@ -39,6 +41,7 @@ const NODES_READ = [
   'device-type',
   'removable',
   'discard-enable',
+  'feature-persistent',
   'sectors',
 ] as const;
 
@@ -63,6 +66,7 @@ export class BackEndNodes {
       cdrom: text['device-type'] === 'cdrom',
       removable: text.removable === '1',
       discardEnabled: text['discard-enable'] !== '0',
+      persistentOffered: text['feature-persistent'] === '1',
       sectors: text.sectors,
     };
   }

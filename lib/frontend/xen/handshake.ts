@@ -31,7 +31,7 @@ import { ReconnectPause } from './reconnect-pause';
 import { type OpenRings, RingSession, type RingsToOpen } from './ring-session';
 import type { OpenStore } from './store-link';
 import type { XenRings } from './rings';
-import { XEN_FEATURES } from './xen-features';
+import type { XenFeatures } from './xen-features';
 
 export interface HandshakeEvents extends FrontendEvents {
   /** What happened, for the log. */
@@ -40,6 +40,7 @@ export interface HandshakeEvents extends FrontendEvents {
 
 export interface HandshakeOptions {
   readonly place: BackEndPath;
+  readonly features: XenFeatures;
   readonly blockDevice: BlockDevice;
   readonly events: HandshakeEvents;
   readonly openStore: OpenStore;
@@ -194,7 +195,7 @@ export class Handshake {
     } catch (error) {
       return this.refuse(found, error);
     }
-    const features = { ...XEN_FEATURES, discardEnabled: view.discardEnabled };
+    const features = { ...this.options.features, discardEnabled: view.discardEnabled };
     const nodes = featureNodes(this.options.blockDevice, features);
     this.offered = await this.nodes.change(store, view.state, XENBUS_INIT_WAIT, nodes);
     return UNTIL_CHANGED;
@@ -226,7 +227,11 @@ export class Handshake {
 
   private readRings({ store, view }: Found): Promise<FrontEndRings> {
     this.nodes.checkMode(view, this.options.blockDevice);
-    return readFrontEndRings(store, this.nodes.frontEndPath(view), XEN_FEATURES);
+    const { features } = this.options;
+    // Whoever was told otherwise by a process before this one counts on its grants to end.
+    const persistent = features.persistent && view.persistentOffered;
+    const path = this.nodes.frontEndPath(view);
+    return readFrontEndRings(store, path, { ...features, persistent });
   }
 
   private open(rings: RingsToOpen): void {

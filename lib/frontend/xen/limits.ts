@@ -38,3 +38,20 @@ export const RING_OPEN_TIMEOUT_MS = 15_000;
 
 /** A disk that was to be closed and could not be (requests that do not end) is asked again after this. */
 export const LEAVE_RETRY_MS = 5_000;
+
+/**
+ * Pages that one queue of a guest keeps mapped, where both sides agreed on persistent grants; what
+ * is named beyond them goes by grant copy. They are the guest's memory and not ours; what they cost
+ * here is an area of our address space each, at worst, of the 65,530 that Linux gives a process.
+ * As many as xen-blkback's: all that Linux' driver has on a ring of one page, 32 requests of 32
+ * segments and their indirect page. It takes grants that stayed mapped first when it needs one, so
+ * on larger rings, too, these are what most requests use, and none is ever given up for another.
+ */
+export const PERSISTENT_GRANTS_MAX = 1056;
+
+/**
+ * Maps of new persistent grants that may be refused on one queue; then none is tried any more until
+ * the front end connects anew, so that a guest that grants nothing of what it names does not have
+ * each of its requests cost a system call that fails.
+ */
+export const PERSISTENT_MAP_FAILURES_MAX = 16;

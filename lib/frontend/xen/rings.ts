@@ -7,7 +7,7 @@ import type { FrontendEvents } from '../frontend';
 import type { RingCounters } from '../ring-counters';
 import type { XenSystem } from './xen-system';
 
-/** Where a guest's rings are, as it says in xenstore; every number within XEN_FEATURES. */
+/** Where a guest's rings are, as it says in xenstore; every number within what was offered. */
 export interface XenRingsAddress {
   readonly domid: number;
   /** The guest's `protocol`; 'x86_64' is also ours. */
@@ -15,7 +15,7 @@ export interface XenRingsAddress {
   /** 2^ringOrder pages a queue. */
   readonly ringOrder: number;
   readonly queues: readonly XenQueueAddress[];
-  /** Both sides said feature-persistent. */
+  /** Both sides said feature-persistent, and pages may stay mapped. */
   readonly persistent: boolean;
   /**
    * Whether these rings may have been served before: true where our state in xenstore was

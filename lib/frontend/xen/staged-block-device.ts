@@ -19,6 +19,7 @@ import type { RingCounters } from '../ring-counters';
 import type { SegmentMapper } from '../segment-mapper';
 import { CopiedData } from './copied-data';
 import { GrantedSegments } from './granted-segments';
+import type { PersistentPages } from './persistent-pages';
 import type { XenSystem } from './xen-system';
 
 /**
@@ -26,6 +27,9 @@ import type { XenSystem } from './xen-system';
  * server kicks, before the VBD sees those requests; data that was read is delivered in one batch
  * when the VBD's is done, before the server sees the answers. A request whose pages cannot be copied
  * ends with an error, and no other does. Requests reach the VBD in the order in which they came.
+ *
+ * What they name may be mapped for good when the server kicks: then no request is answered yet, and
+ * a reference is still the guest's for that page.
  */
 export class StagedBlockDevice implements BlockDevice, SegmentMapper, RequestSource {
   private readonly fetched: CopiedData;
@@ -45,10 +49,11 @@ export class StagedBlockDevice implements BlockDevice, SegmentMapper, RequestSou
     private readonly inner: BlockDevice,
     private readonly system: XenSystem,
     domid: number,
+    private readonly pages: PersistentPages,
     private readonly counters: Pick<RingCounters, 'copiesFailed'>,
   ) {
-    this.fetched = new CopiedData(system.grants, domid, 'fetch');
-    this.delivered = new CopiedData(system.grants, domid, 'deliver');
+    this.fetched = new CopiedData(system, domid, pages, 'fetch');
+    this.delivered = new CopiedData(system, domid, pages, 'deliver');
     this.indirectPage = new GrantCopyBatch(domid, 1, addressOf);
   }
 
@@ -75,16 +80,22 @@ export class StagedBlockDevice implements BlockDevice, SegmentMapper, RequestSou
 
   map(from: RingRequest, to: VbdRequest): boolean {
     this.segmentsOf(to).keep(from);
+    this.pages.wantAll(from.gref, from.segmentCount);
     this.system.staging.give(to, from.segmentCount === 0 ? 0 : from.totalSectors * SECTOR_BYTES);
     return true;
   }
 
   takeIndirectSegments(request: RingRequest, count: number): boolean {
-    const { indirectPage } = this;
+    const { indirectPage, pages } = this;
     const { grants, staging } = this.system;
+    const ref = request.indirectGrefs[0];
+    const page = pages.find(ref);
+    if (page !== undefined) {
+      request.decodeIndirectSegments(page, 0, count);
+      return true;
+    }
     indirectPage.clear();
-    const { address } = staging.indirectPage;
-    indirectPage.fetch(request.indirectGrefs[0], 0, address, count * SEGMENT_BYTES);
+    indirectPage.fetch(ref, 0, staging.indirectPage.address, count * SEGMENT_BYTES);
     try {
       grants.copy(indirectPage);
     } catch {
@@ -92,20 +103,18 @@ export class StagedBlockDevice implements BlockDevice, SegmentMapper, RequestSou
     }
     if (indirectPage.status(0) !== GNTST_OKAY) return false;
     request.decodeIndirectSegments(staging.indirectWords, 0, count);
+    pages.want(ref);
     return true;
   }
 
   submit(request: VbdRequest): void {
     this.source = request.source;
     request.source = this;
-    if (bringsData(request)) {
-      if (!this.fetched.hasRoom) this.passOn();
-      this.fetched.add(request, this.segmentsOf(request));
-    }
     this.submitted.add(request);
   }
 
   kick(): void {
+    this.pages.mapWanted();
     this.passOn();
     this.inner.kick();
     if (this.refused.count === 0) return;
@@ -130,9 +139,25 @@ export class StagedBlockDevice implements BlockDevice, SegmentMapper, RequestSou
 
   private passOn(): void {
     const { submitted, fetched } = this;
-    if (submitted.count === 0) return;
-    fetched.copy();
+    let first = 0;
     for (let at = 0; at < submitted.count; at++) {
+      const request = submitted.at(at);
+      if (!bringsData(request)) continue;
+      if (!fetched.hasRoom) {
+        this.fetchAndSubmit(first, at);
+        first = at;
+      }
+      fetched.add(request, this.segmentsOf(request));
+    }
+    this.fetchAndSubmit(first, submitted.count);
+    submitted.clear();
+  }
+
+  /** Of those that were submitted, from `first` to before `end`. */
+  private fetchAndSubmit(first: number, end: number): void {
+    const { submitted, fetched } = this;
+    fetched.copy();
+    for (let at = first; at < end; at++) {
       const request = submitted.at(at);
       if (!bringsData(request) || fetched.isCopied(this.segmentsOf(request))) {
         this.inner.submit(request);
@@ -141,7 +166,6 @@ export class StagedBlockDevice implements BlockDevice, SegmentMapper, RequestSou
         this.refused.add(request);
       }
     }
-    submitted.clear();
     fetched.clear();
   }
 

@@ -8,6 +8,9 @@ import type { VbdRequest } from '../../vbd/request';
 import { STAGING_PAGES_MAX, STAGING_STEADY_PAGES } from '../limits';
 import { PageRuns } from './page-runs';
 
+const WORD_BYTES = Int32Array.BYTES_PER_ELEMENT;
+const PAGE_WORDS = PAGE_BYTES / WORD_BYTES;
+
 /**
  * Two pieces of one mapping: the first is for everyday, and may be pinned; the second takes what is
  * beyond, and its pages cost nothing before they are used. Beside them lies one page that an
@@ -20,10 +23,16 @@ export class StagingArea {
   /** The same in words. */
   readonly indirectWords: Int32Array;
   private readonly mapping: Mapping;
+  private readonly words: Int32Array;
+  /** Page by page, as far as they were asked for: a copy takes no part of an array. */
+  private readonly wordsOfPage: (Int32Array | undefined)[];
   private readonly parts: readonly { readonly memory: MemoryArea; readonly pages: PageRuns }[];
 
   constructor() {
     this.mapping = mapZeroed((STAGING_PAGES_MAX + 1) * PAGE_BYTES);
+    const { buffer, byteOffset, length } = this.mapping.bytes;
+    this.words = new Int32Array(buffer, byteOffset, length / WORD_BYTES);
+    this.wordsOfPage = new Array<Int32Array | undefined>(STAGING_PAGES_MAX + 1);
     const overflowPages = STAGING_PAGES_MAX - STAGING_STEADY_PAGES;
     this.parts = [
       { memory: this.part(0, STAGING_STEADY_PAGES), pages: new PageRuns(STAGING_STEADY_PAGES) },
@@ -34,8 +43,7 @@ export class StagingArea {
     ];
     this.steadyMemory = [this.parts[0].memory];
     this.indirectPage = this.part(STAGING_PAGES_MAX, 1);
-    const { buffer, byteOffset } = this.indirectPage.bytes;
-    this.indirectWords = new Int32Array(buffer, byteOffset, PAGE_BYTES / 4);
+    this.indirectWords = this.pageWords(STAGING_PAGES_MAX);
   }
 
   /** Whether `give` can follow for so many pages. */
@@ -72,6 +80,27 @@ export class StagingArea {
     }
   }
 
+  /**
+   * From a guest's page that is mapped to a piece of a request's memory, whole sectors both. Of what
+   * the guest changes meanwhile one or the other is taken.
+   */
+  fetch(page: Int32Array, pageOffset: number, address: number, lengthBytes: number): void {
+    const at = this.offsetOf(address) / WORD_BYTES;
+    if (lengthBytes === PAGE_BYTES) this.words.set(page, at);
+    else copyWords(page, pageOffset / WORD_BYTES, this.words, at, lengthBytes / WORD_BYTES);
+  }
+
+  /** … and from a request's memory to a guest's page. */
+  deliver(page: Int32Array, pageOffset: number, address: number, lengthBytes: number): void {
+    const from = this.offsetOf(address);
+    if (lengthBytes === PAGE_BYTES && from % PAGE_BYTES === 0) {
+      page.set(this.pageWords(from / PAGE_BYTES));
+    } else {
+      const words = lengthBytes / WORD_BYTES;
+      copyWords(this.words, from / WORD_BYTES, page, pageOffset / WORD_BYTES, words);
+    }
+  }
+
   close(): void {
     this.mapping.unmap();
   }
@@ -83,4 +112,24 @@ export class StagingArea {
       address: this.mapping.address + from,
     };
   }
+
+  private offsetOf(address: number): number {
+    return address - this.mapping.address;
+  }
+
+  private pageWords(page: number): Int32Array {
+    const from = page * PAGE_WORDS;
+    return (this.wordsOfPage[page] ??= this.words.subarray(from, from + PAGE_WORDS));
+  }
+}
+
+/** Of pieces that are no whole pages: `set` would need a new array for each. */
+function copyWords(
+  from: Int32Array,
+  fromAt: number,
+  to: Int32Array,
+  toAt: number,
+  words: number,
+): void {
+  for (let word = 0; word < words; word++) to[toAt + word] = from[fromAt + word];
 }

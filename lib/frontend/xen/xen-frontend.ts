@@ -6,9 +6,11 @@ import { parseBackEndPath } from '../../xenstore/back-end-path';
 import type { Frontend } from '../frontend';
 import { DRAIN_TIMEOUT_MS } from '../limits';
 import { newRingCounters, type RingCounters } from '../ring-counters';
+import { askedGrantUse, type GrantUse } from './grant-use';
 import { Handshake, type HandshakeEvents } from './handshake';
 import type { XenRings } from './rings';
 import { WithoutDiscard } from './without-discard';
+import { xenFeatures } from './xen-features';
 import type { XenHost } from './xen-host';
 
 export interface XenDisk {
@@ -34,13 +36,15 @@ export class XenFrontend implements Frontend {
   /**
    * Nothing is said in xenstore before `start`.
    *
-   * @throws TapdiskError XEN_PATH_INVALID, XEN_DOMID_MISMATCH, XEN_DEVICE_UNUSABLE
+   * @throws TapdiskError XEN_PATH_INVALID, XEN_DOMID_MISMATCH, XEN_GRANTS_UNKNOWN,
+   *   XEN_DEVICE_UNUSABLE
    */
   static open(
     disk: XenDisk,
     blockDevice: BlockDevice,
     events: HandshakeEvents,
     openHost: () => XenHost,
+    grants = askedGrantUse(),
   ): XenFrontend {
     const place = parseBackEndPath(disk.backEnd);
     if (place.domid !== disk.domid) {
@@ -50,7 +54,7 @@ export class XenFrontend implements Frontend {
           `domain ${disk.domid}; attach it anew`,
       );
     }
-    return new XenFrontend(disk, blockDevice, events, openHost());
+    return new XenFrontend(disk, blockDevice, events, openHost(), grants);
   }
 
   private constructor(
@@ -58,6 +62,7 @@ export class XenFrontend implements Frontend {
     blockDevice: BlockDevice,
     events: HandshakeEvents,
     private readonly host: XenHost,
+    grants: GrantUse,
   ) {
     const place = parseBackEndPath(disk.backEnd);
     const { domid, key: journalKey } = place;
@@ -65,6 +70,7 @@ export class XenFrontend implements Frontend {
     this.path = `xen:${disk.backEnd}`;
     this.handshake = new Handshake({
       place,
+      features: xenFeatures(grants),
       blockDevice,
       events,
       openStore: (options) => host.openStore(options),

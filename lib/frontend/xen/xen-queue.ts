@@ -15,6 +15,8 @@ import type { BlockDevice } from '../../vbd/block-device';
 import type { RingDevice } from '../ring-device';
 import { RingServer, type RingServerOptions } from '../ring-server';
 import type { JournalFile } from './journal-file';
+import { PERSISTENT_GRANTS_MAX } from './limits';
+import { PersistentPages } from './persistent-pages';
 import type { XenQueueAddress, XenRingsAddress } from './rings';
 import { StagedBlockDevice } from './staged-block-device';
 import type { XenSystem } from './xen-system';
@@ -30,6 +32,7 @@ export function entriesAt({ abi, ringOrder }: XenRingsAddress): number {
 export class XenQueue {
   readonly port: number;
   private readonly mapping: GrantMapping;
+  private pages: PersistentPages | null = null;
 
   /**
    * Maps and binds; the ring itself is not looked at.
@@ -73,12 +76,12 @@ export class XenQueue {
    * @throws RingStopped of JournaledBackRing.takenOver
    */
   prepare(file: JournalFile, blockDevice: BlockDevice, options: RingServerOptions): RingServer {
-    const staged = new StagedBlockDevice(
-      blockDevice,
-      this.system,
-      this.address.domid,
-      options.counters,
-    );
+    const { system } = this;
+    const { domid, persistent } = this.address;
+    const { counters } = options;
+    const pagesMax = persistent ? PERSISTENT_GRANTS_MAX : 0;
+    this.pages = new PersistentPages(system.grants, domid, pagesMax, counters);
+    const staged = new StagedBlockDevice(blockDevice, system, domid, this.pages, counters);
     const device: RingDevice = {
       ring: this.ring(file),
       mapper: staged,
@@ -99,6 +102,7 @@ export class XenQueue {
 
   /** Nothing may be in flight. */
   release(): void {
+    this.pages?.unmap();
     this.system.events.unbind(this.port);
     this.mapping.unmap();
   }

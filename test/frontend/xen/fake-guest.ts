@@ -35,6 +35,7 @@ export interface GuestShape {
   readonly abi?: 'x86_64' | 'x86_32';
   readonly ringOrder?: number;
   readonly queues?: number;
+  readonly persistent?: boolean;
 }
 
 export class FakeGuest {
@@ -47,7 +48,7 @@ export class FakeGuest {
   events = new FakeEvents();
   readonly staging = new StagingArea();
 
-  constructor({ abi = 'x86_64', ringOrder = 0, queues = 1 }: GuestShape = {}) {
+  constructor({ abi = 'x86_64', ringOrder = 0, queues = 1, persistent = false }: GuestShape = {}) {
     this.ringPages = 2 ** ringOrder;
     const pages = queues * this.ringPages + DATA_PAGES;
     this.grants = new FakeGrants(this.domid, pages, this.staging.steadyMemory[0]);
@@ -55,7 +56,7 @@ export class FakeGuest {
       domid: this.domid,
       abi,
       ringOrder,
-      persistent: false,
+      persistent,
       queues: Array.from({ length: queues }, (_, queue) => ({
         eventChannel: 20 + queue,
         ringRefs: Array.from({ length: this.ringPages }, (_, page) =>
@@ -91,7 +92,7 @@ export class FakeGuest {
   /** Its files are closed by the kernel; its memory stays what it was. */
   processDies(): void {
     this.events = new FakeEvents();
-    this.grants.mapped = 0;
+    this.grants.processDies();
   }
 
   data(page: number): Buffer {
@@ -154,9 +155,12 @@ export class FakeGuest {
     return answers;
   }
 
+  /** Throws where something of it is mapped still. */
   close(): void {
+    const { mapped } = this.grants;
     this.grants.close();
     this.staging.close();
+    if (mapped !== 0) throw new Error(`${mapped} mappings of the guest's pages were left`);
   }
 
   private dataPage(page: number): number {

@@ -142,6 +142,56 @@ describe('connecting', () => {
   });
 });
 
+describe('persistent grants', () => {
+  test.each([
+    ['persistent', '1', '1', true],
+    ['persistent', '0', '1', false],
+    ['copy', '1', '0', false],
+    ['copy', '0', '0', false],
+  ] as const)(
+    'with grants %s and a front end of feature-persistent %s',
+    async (grants, said, offered, persistent) => {
+      rig.grants = grants;
+      await rig.connected({ ...ONE_PAGE, 'feature-persistent': said });
+      expect(rig.read('feature-persistent')).toBe(offered);
+      expect(rig.rings.address.persistent).toBe(persistent);
+    },
+  );
+
+  test('a front end that says nothing of them', async () => {
+    rig.grants = 'persistent';
+    const silent = Object.entries(ONE_PAGE).filter(([name]) => name !== 'feature-persistent');
+    await rig.connected(Object.fromEntries(silent));
+    expect(rig.rings.address.persistent).toBe(false);
+  });
+
+  test.each([
+    ['copy', 'persistent', false],
+    ['persistent', 'copy', false],
+    ['persistent', 'persistent', true],
+  ] as const)(
+    'offered by %s and gone on with by %s are kept as both say',
+    async (before, after, persistent) => {
+      rig.grants = before;
+      const first = await rig.connected();
+      await rig.end(first);
+      rig.grants = after;
+      rig.start();
+      await until(() => rig.opened.length === 2, 'the rings are opened again');
+      expect(rig.rings.address).toMatchObject({ takenOver: true, persistent });
+      // … until the front end connects anew, and is told otherwise.
+      rig.guest({ state: '6' });
+      await rig.backIs('6');
+      rig.guest({ state: '1' });
+      await rig.backIs('2');
+      expect(rig.read('feature-persistent')).toBe(after === 'persistent' ? '1' : '0');
+      rig.guest({ state: '3' });
+      await rig.backIs('4');
+      expect(rig.rings.address.persistent).toBe(after === 'persistent');
+    },
+  );
+});
+
 describe('ends', () => {
   test('a guest that leaves, and comes again with other rings', async () => {
     const frontend = await rig.connected();

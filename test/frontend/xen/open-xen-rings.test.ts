@@ -1,10 +1,7 @@
 /** A guest's requests through grants and event channels, and what it may do to its own rings. */
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { TapdiskError } from '../../../lib/errors';
 import { openXenRings } from '../../../lib/frontend/xen/open-xen-rings';
-import type { XenRings } from '../../../lib/frontend/xen/rings';
 import {
   BLKIF_OP_DISCARD,
   BLKIF_OP_FLUSH_DISKCACHE,
@@ -14,83 +11,46 @@ import {
   BLKIF_RSP_ERROR,
   BLKIF_RSP_OKAY,
 } from '../../../lib/ring';
-import type { BlockDevice } from '../../../lib/vbd/block-device';
 import { FakeBlockDevice } from '../fake-block-device';
 import { refusal } from '../refusal';
-import { FakeGuest, type GuestShape, type Segment } from './fake-guest';
+import type { FakeGuest, GuestShape } from './fake-guest';
+import { directory, journal, newGuest, open, pages, serve } from './served-guest';
 
 const PAGE = 4096;
 const SECTOR = 512;
-const directory = mkdtempSync(join(tmpdir(), 'xen-rings-'));
-const journal = join(directory, 'vbd-5-51712.ring-journal');
-afterAll(() => rmSync(directory, { recursive: true }));
 
-const guests: FakeGuest[] = [];
-afterEach(() => {
-  rmSync(journal, { force: true });
-  for (const guest of guests.splice(0)) guest.close();
-});
-
-function newGuest(shape?: GuestShape): FakeGuest {
-  const guest = new FakeGuest(shape);
-  guests.push(guest);
-  return guest;
-}
-
-interface Served {
-  readonly rings: XenRings;
-  readonly stops: TapdiskError[];
-}
-
-function open(guest: FakeGuest, disk: BlockDevice, takenOver = false): XenRings {
-  return serve(guest, disk, takenOver).rings;
-}
-
-function serve(guest: FakeGuest, disk: BlockDevice, takenOver = false): Served {
-  const stops: TapdiskError[] = [];
-  const rings = openXenRings(
-    { ...guest.address, takenOver, journalDirectory: directory, journalKey: 'vbd-5-51712' },
-    disk,
-    { onStopped: (reason) => stops.push(reason) },
-    guest.system,
-    guest.events.watch,
-  );
-  rings.start();
-  return { rings, stops };
-}
-
-function pages(count: number, first = 0): Segment[] {
-  return Array.from({ length: count }, (_, at) => ({ page: first + at }));
-}
-
-describe.each<GuestShape>([{}, { abi: 'x86_32' }, { ringOrder: 4 }, { ringOrder: 2, queues: 4 }])(
-  'a guest of %j',
-  (shape) => {
-    it('writes, and reads the same', async () => {
-      const guest = newGuest(shape);
-      const disk = new FakeBlockDevice();
-      const rings = open(guest, disk);
-      const queues = guest.fronts.length;
-      for (let round = 0; round < 100; round++) {
-        const queue = round % queues;
-        for (let page = 0; page < 11; page++) guest.data(page).fill(round + page + 1);
-        guest.put(1, { operation: BLKIF_OP_WRITE, sector: round * 16 }, pages(11), queue);
-        guest.go(queue);
-        expect(guest.answers(queue)).toEqual([{ id: 1, operation: BLKIF_OP_WRITE, status: 0 }]);
-        guest.put(2, { sector: round * 16 }, pages(11, 100), queue);
-        guest.go(queue);
-        expect(guest.answers(queue)).toEqual([{ id: 2, operation: BLKIF_OP_READ, status: 0 }]);
-        for (let page = 0; page < 11; page++) {
-          expect(guest.data(100 + page).equals(guest.data(page))).toBe(true);
-        }
+describe.each<GuestShape>([
+  {},
+  { abi: 'x86_32' },
+  { ringOrder: 4 },
+  { ringOrder: 2, queues: 4 },
+  { persistent: true },
+  { persistent: true, queues: 2 },
+])('a guest of %j', (shape) => {
+  it('writes, and reads the same', async () => {
+    const guest = newGuest(shape);
+    const disk = new FakeBlockDevice();
+    const rings = open(guest, disk);
+    const queues = guest.fronts.length;
+    for (let round = 0; round < 100; round++) {
+      const queue = round % queues;
+      for (let page = 0; page < 11; page++) guest.data(page).fill(round + page + 1);
+      guest.put(1, { operation: BLKIF_OP_WRITE, sector: round * 16 }, pages(11), queue);
+      guest.go(queue);
+      expect(guest.answers(queue)).toEqual([{ id: 1, operation: BLKIF_OP_WRITE, status: 0 }]);
+      guest.put(2, { sector: round * 16 }, pages(11, 100), queue);
+      guest.go(queue);
+      expect(guest.answers(queue)).toEqual([{ id: 2, operation: BLKIF_OP_READ, status: 0 }]);
+      for (let page = 0; page < 11; page++) {
+        expect(guest.data(100 + page).equals(guest.data(page))).toBe(true);
       }
-      expect(disk.seen.every(({ runs }) => runs === 1)).toBe(true);
-      expect(rings.counters).toMatchObject({ requests: 200, responses: 200, refused: 0 });
-      await rings.close();
-      expect([guest.grants.mapped, guest.events.boundPorts, disk.leaked]).toEqual([0, 0, 0]);
-    });
-  },
-);
+    }
+    expect(disk.seen.every(({ runs }) => runs === 1)).toBe(true);
+    expect(rings.counters).toMatchObject({ requests: 200, responses: 200, refused: 0 });
+    await rings.close();
+    expect([guest.grants.mapped, guest.events.boundPorts, disk.leaked]).toEqual([0, 0, 0]);
+  });
+});
 
 it('carries parts of pages as one run, and touches nothing beside them', async () => {
   const guest = newGuest();

@@ -51,6 +51,31 @@ test('requests put between two processes are answered by the second, which the g
   expect(rig.stops).toEqual([]);
 });
 
+test('pages that stayed mapped are let go of with the rings, and mapped anew by the next process', async () => {
+  rig.grants = 'persistent';
+  const nodes = { ...ringNodes(), 'feature-persistent': '1' };
+  let frontend = await rig.connected(nodes);
+  for (const process of [1, 2]) {
+    guest.data(3).fill(process);
+    guest.put(1, { operation: BLKIF_OP_WRITE, sector: 8 }, [{ page: 3 }, { page: 1 }]);
+    guest.put(2, { sector: 8 }, [{ page: 2 }], 1);
+    guest.go();
+    guest.go(1);
+    await until(() => frontend.counters.responses === 2, 'both are answered');
+    expect(guest.data(2).equals(guest.data(3))).toBe(true);
+    expect(frontend.counters).toMatchObject({ persistentGrants: 3, copiesFailed: 0 });
+    expect(guest.grants.batches).toEqual([]);
+    await rig.end(frontend);
+    expect(frontend.counters.persistentGrants).toBe(0);
+    expect(guest.grants.mapped).toBe(0);
+    guest.fronts.forEach((_, queue) => guest.answers(queue));
+    if (process === 1) {
+      frontend = rig.start();
+      await until(() => guest.grants.mapped === 2, 'the rings are opened again');
+    }
+  }
+});
+
 test('a guest that breaks its ring loses its rings, and is served again once it has made them anew', async () => {
   const frontend = await rig.connected(ringNodes());
   // req_prod runs far ahead of what a ring holds.

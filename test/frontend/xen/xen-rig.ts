@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { TapdiskError } from '../../../lib/errors';
+import { GRANT_USE_DEFAULT, type GrantUse } from '../../../lib/frontend/xen/grant-use';
 import { openXenRings } from '../../../lib/frontend/xen/open-xen-rings';
 import type { XenRingsAddress } from '../../../lib/frontend/xen/rings';
 import { XenFrontend } from '../../../lib/frontend/xen/xen-frontend';
@@ -63,6 +64,8 @@ export class XenRig {
   /** How often it has thrown that. */
   openFailures = 0;
   hostsClosed = 0;
+  /** Of the processes that are started from now on. */
+  grants: GrantUse = GRANT_USE_DEFAULT;
   readonly disk: FakeBlockDevice;
   private frontends: XenFrontend[] = [];
 
@@ -103,6 +106,7 @@ export class XenRig {
         onNote: (_, sentence) => this.notes.push(sentence),
       },
       () => this.host(),
+      this.grants,
     );
     this.frontends.push(frontend);
     frontend.start();
