@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { TapdiskError } from '../../../lib/errors';
-import { GRANT_USE_DEFAULT, type GrantUse } from '../../../lib/frontend/xen/grant-use';
+import type { GrantUse } from '../../../lib/frontend/xen/grant-use';
 import { openXenRings } from '../../../lib/frontend/xen/open-xen-rings';
 import type { XenRingsAddress } from '../../../lib/frontend/xen/rings';
 import { XenFrontend } from '../../../lib/frontend/xen/xen-frontend';
@@ -65,7 +65,7 @@ export class XenRig {
   openFailures = 0;
   hostsClosed = 0;
   /** Of the processes that are started from now on. */
-  grants: GrantUse = GRANT_USE_DEFAULT;
+  grants: GrantUse = 'copy';
   readonly disk: FakeBlockDevice;
   private frontends: XenFrontend[] = [];
 
