@@ -3,7 +3,7 @@ import yargs from 'yargs/yargs';
 import { poolsDirectory } from '../pool/config-directory';
 import { openPool } from '../pool/open-pool';
 import { listPoolNames } from '../pool/pool-config';
-import type { Command, CommandGroup } from './command';
+import type { Command, CommandGroup, ListedCommand } from './command';
 import type { CommandIo } from './io';
 
 /** Resolves to candidates for a positional's word. */
@@ -22,7 +22,7 @@ const GLOBAL_OPTIONS = ['json', 'help'];
  * `words` is the command line so far, its first word the program's name, its last the unfinished.
  */
 export async function completeWords(
-  entries: readonly (Command | CommandGroup)[],
+  entries: readonly (ListedCommand | CommandGroup)[],
   words: readonly string[],
   io: CommandIo,
 ): Promise<string> {
@@ -36,7 +36,7 @@ export async function completeWords(
 }
 
 async function candidatesFor(
-  entries: readonly (Command | CommandGroup)[],
+  entries: readonly (ListedCommand | CommandGroup)[],
   before: readonly string[],
   current: string,
   io: CommandIo,
@@ -51,19 +51,19 @@ async function candidatesFor(
 }
 
 async function commandCandidates(
-  command: Command,
+  command: ListedCommand,
   before: readonly string[],
   current: string,
   io: CommandIo,
 ): Promise<readonly string[]> {
   const positionals = [...command.usage.matchAll(/[<[]([a-z]+)/g)].map((match) => match[1]);
-  if (current.startsWith('-')) return optionsOf(command, positionals);
+  if (current.startsWith('-')) return optionsOf(command.load(), positionals);
   const position = before.filter((word) => !word.startsWith('-')).length;
   const candidates = CANDIDATES_BY_POSITIONAL[positionals[position]];
   return candidates === undefined ? [] : candidates(io);
 }
 
-function nameOf(entry: Command | CommandGroup): string {
+function nameOf(entry: ListedCommand | CommandGroup): string {
   return 'commands' in entry ? entry.name : entry.usage.split(' ')[0];
 }
 

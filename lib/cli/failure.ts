@@ -1,7 +1,7 @@
 /** How a failure ends a command: one sentence on standard error, and an exit code with a meaning. */
 import { errnoOf, sentenceOf, TapdiskError } from '../errors';
 import type { CommandIo } from './io';
-import { printable } from './output';
+import { printable } from './printable';
 
 export const EXIT_OK = 0;
 /** Refused or failed, for the reason that the sentence gives. */

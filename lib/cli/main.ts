@@ -2,9 +2,8 @@
 import yargs from 'yargs/yargs';
 import type { ArgumentsCamelCase, Argv } from 'yargs';
 import { TapdiskError } from '../errors';
-import type { Command, CommandGroup } from './command';
+import type { Command, CommandGroup, ListedCommand } from './command';
 import { commands } from './commands';
-import { completeWords } from './completion';
 import { EXIT_OK, reportFailure, UsageError } from './failure';
 import { processIo, type CommandIo } from './io';
 import { Output } from './output';
@@ -27,7 +26,7 @@ export async function main(argv: readonly string[], io: CommandIo = processIo())
   const json = argv.includes('--json');
   try {
     if (argv[0] === '--get-yargs-completions') {
-      io.out(await completeWords(commands, argv.slice(1), io));
+      io.out(await completion().completeWords(commands, argv.slice(1), io));
       return EXIT_OK;
     }
     const chosen = parse(argv, io);
@@ -38,6 +37,12 @@ export async function main(argv: readonly string[], io: CommandIo = processIo())
     return reportFailure(error, json, io);
   }
 }
+
+/* eslint-disable @typescript-eslint/no-require-imports -- an import would load pools and stores in
+   every command, and only a shell's completion needs them here */
+const completion = (): typeof import('./completion') =>
+  require('./completion') as typeof import('./completion');
+/* eslint-enable @typescript-eslint/no-require-imports */
 
 /** Finds the command; null where yargs answered by itself (--help, --version, completion). */
 function parse(argv: readonly string[], io: CommandIo): Chosen | null {
@@ -91,15 +96,16 @@ function addGroup(parser: Argv, group: CommandGroup, choose: Choose): void {
   });
 }
 
-function addCommand(parser: Argv, command: Command, choose: Choose): void {
+function addCommand(parser: Argv, listed: ListedCommand, choose: Choose): void {
   parser.command(
-    command.usage,
-    command.summary,
+    listed.usage,
+    listed.summary,
     (inner) => {
+      const command = listed.load();
       for (const [line, purpose] of command.examples) inner.example(line, purpose);
       return command.options(inner);
     },
-    (options) => choose(command, options),
+    (options) => choose(listed.load(), options),
   );
 }
 

@@ -1,5 +1,4 @@
 /** A progress bar on standard error: only where a person looks at it. */
-import { Presets, SingleBar } from 'cli-progress';
 import type { CommandContext } from './command';
 
 export interface Progress {
@@ -15,6 +14,7 @@ export function startProgress(
 ): Progress {
   const stream = io.progressStream;
   if (stream === null || output.json) return { update() {}, stop() {} };
+  const { Presets, SingleBar } = cliProgress();
   const bar = new SingleBar(
     {
       format: `${label} {bar} {percentage}% | {value}/{total} ${unit}`,
@@ -27,3 +27,9 @@ export function startProgress(
   bar.start(total, 0);
   return { update: (done) => bar.update(done), stop: () => bar.stop() };
 }
+
+/* eslint-disable @typescript-eslint/no-require-imports -- an import would load it in every command
+   that may draw a bar, and most runs have no terminal */
+const cliProgress = (): typeof import('cli-progress') =>
+  require('cli-progress') as typeof import('cli-progress');
+/* eslint-enable @typescript-eslint/no-require-imports */

@@ -1,21 +1,22 @@
 /** The control socket's language: one JSON object a line, versioned, checked on both sides. */
-import { z } from 'zod';
+import { z } from 'zod/v3';
 import { TapdiskError } from '../errors';
+import { integer } from '../integer';
 
 /** Rises when a field changes its meaning; additions keep it. */
 export const SOCKET_PROTOCOL_VERSION = 1;
 
-const cookie = z.number().int().min(0).max(0xffff);
+const cookie = integer.min(0).max(0xffff);
 const none = z.strictObject({});
 const oneDisk = z.strictObject({ cookie });
 const empty = z.object({});
 
 const diskStatus = z.object({
   cookie,
-  pid: z.number().int(),
+  pid: integer,
   volume: z.string(),
   device: z.string().nullable(),
-  domid: z.number().int().nullable(),
+  domid: integer.nullable(),
   state: z.enum(['standby', 'opened', 'running', 'paused', 'stalled', 'lost', 'stopped']),
   reason: z.string().nullable(),
   progress: z.object({ waitedMs: z.number(), totalMs: z.number() }).nullish(),
@@ -24,8 +25,8 @@ const diskStatus = z.object({
 });
 
 const newSize = z.union([
-  z.strictObject({ toBytes: z.int().min(0) }),
-  z.strictObject({ byBytes: z.int().min(0) }),
+  z.strictObject({ toBytes: integer.min(0) }),
+  z.strictObject({ byBytes: integer.min(0) }),
 ]);
 
 const failure = z.object({ cookie, code: z.string(), message: z.string() });
@@ -45,7 +46,7 @@ export const SOCKET_METHODS = {
   },
   resize: {
     params: z.strictObject({ cookie, size: newSize }),
-    result: z.object({ beforeBytes: z.int(), sizeBytes: z.int(), guestTold: z.boolean() }),
+    result: z.object({ beforeBytes: integer, sizeBytes: integer, guestTold: z.boolean() }),
   },
   startRecording: {
     params: z.strictObject({
@@ -60,7 +61,7 @@ export const SOCKET_METHODS = {
     params: oneDisk,
     result: z.object({
       path: z.string(),
-      requests: z.number().int(),
+      requests: integer,
       endReason: z.enum(['stopped', 'overloaded', 'write-error']),
     }),
   },
@@ -81,14 +82,14 @@ export type SocketRequest = {
 
 const requestEnvelope = z.object({
   version: z.number(),
-  id: z.number().int(),
+  id: integer,
   method: z.string(),
   params: z.unknown(),
 });
 
 const responseEnvelope = z.object({
   version: z.number(),
-  id: z.number().int().nullable(),
+  id: integer.nullable(),
   result: z.unknown().optional(),
   error: z
     .object({ code: z.string(), message: z.string(), transient: z.boolean().optional() })

@@ -1,5 +1,6 @@
 /** What of a volume's record is kept as JSON, in a file or under a key, and when it is sound. */
-import { z } from 'zod';
+import { z } from 'zod/v3';
+import { integer } from '../integer';
 import { SECTOR_BYTES } from '../sector';
 import { LAYER_MAX } from './limits';
 import { corruptJson, type JsonFormat } from './versioned-json';
@@ -9,17 +10,17 @@ import type { VolumeRecord } from './volume-record';
 /** All of a record but its epoch, which changes with every attach and is kept apart. */
 export type StoredRecord = Omit<VolumeRecord, 'epoch'>;
 
-const layer = z.int().min(1).max(LAYER_MAX);
+const layer = integer.min(1).max(LAYER_MAX);
 
 /** For a schema that adds its own version and magic. */
 export const storedRecordFields = {
   name: z.string(),
-  uuid: z.uuid(),
-  sizeBytes: z.int().min(SECTOR_BYTES),
-  chunkBytes: z.int(),
+  uuid: z.string().uuid(),
+  sizeBytes: integer.min(SECTOR_BYTES),
+  chunkBytes: integer,
   layer,
   frozenLayers: z.array(layer),
-  createdAt: z.iso.datetime(),
+  createdAt: z.string().datetime(),
 };
 
 /** These fields alone, in the order in which they are written. */

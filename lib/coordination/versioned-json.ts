@@ -1,5 +1,5 @@
 /** Reads JSON that carries a version, and refuses what it does not know. */
-import { z } from 'zod';
+import { z } from 'zod/v3';
 import { TapdiskError } from '../errors';
 
 export interface JsonFormat {

@@ -1,6 +1,7 @@
 /** How a pool's etcd cluster is reached: the settings, and what the environment puts in their place. */
-import { z } from 'zod';
+import { z } from 'zod/v3';
 import { TapdiskError } from '../errors';
+import { integer } from '../integer';
 import {
   CONNECT_TIMEOUT_MS_DEFAULT,
   CONNECT_TIMEOUT_MS_MAX,
@@ -42,7 +43,7 @@ export const clusterConfigSchema = z
     tls: tlsSchema.optional(),
     user: z.string().min(1).max(255).optional(),
     passwordFile: absolutePath.optional(),
-    connectTimeoutMs: z.int().min(CONNECT_TIMEOUT_MS_MIN).max(CONNECT_TIMEOUT_MS_MAX).optional(),
+    connectTimeoutMs: integer.min(CONNECT_TIMEOUT_MS_MIN).max(CONNECT_TIMEOUT_MS_MAX).optional(),
   })
   .superRefine((config, context) => {
     const fault = faultOf(config);

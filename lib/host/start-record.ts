@@ -4,15 +4,16 @@
  */
 import { readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { z } from 'zod';
+import { z } from 'zod/v3';
 import { callProcess } from '../control/socket-client';
 import { socketPathOf } from '../control/socket-files';
 import { TapdiskError } from '../errors';
+import { integer } from '../integer';
 import type { BackEndPath } from '../xenstore/back-end-path';
 import { xenDeviceOf } from './xen-device';
 
 const VERSION = 1;
-const schema = z.object({ version: z.literal(VERSION), pid: z.number().int().positive() });
+const schema = z.object({ version: z.literal(VERSION), pid: integer.positive() });
 
 function recordFile(runtimeDirectory: string, key: string): string {
   return path.join(runtimeDirectory, `start-${key}.json`);

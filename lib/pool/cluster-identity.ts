@@ -1,5 +1,5 @@
 /** What a cluster says of the pool below its prefix: the key `pool`. Format in docs/formats.md. */
-import { z } from 'zod';
+import { z } from 'zod/v3';
 import type { Clock } from '../clock';
 import { makePoolKeys, readPoolKey } from '../coordination/etcd/pool-key';
 import { parseJson } from '../coordination/versioned-json';
@@ -9,9 +9,9 @@ const CLUSTER_POOL_VERSION = 1;
 
 const schema = z.strictObject({
   version: z.literal(CLUSTER_POOL_VERSION),
-  uuid: z.uuid(),
+  uuid: z.string().uuid(),
   store: z.enum(['dir', 'etcd']),
-  createdAt: z.iso.datetime(),
+  createdAt: z.string().datetime(),
 });
 
 export type ClusterIdentity = Readonly<Omit<z.infer<typeof schema>, 'version'>>;

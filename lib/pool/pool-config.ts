@@ -1,12 +1,13 @@
 /** What a host knows of a pool: its name, its store, its coordination. Format in docs/formats.md. */
 import { mkdir, readdir, readFile, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
-import { z } from 'zod';
+import { z } from 'zod/v3';
 import { LEASE_TTL_MS_MAX, LEASE_TTL_MS_MIN } from '../coordination/etcd/limits';
 import { writeFileDurably } from '../coordination/local/durable-file';
 import { checkName } from '../coordination/name';
 import { errnoOf, TapdiskError } from '../errors';
 import { clusterConfigSchema } from '../etcd/cluster-config';
+import { integer } from '../integer';
 import { TAKE_OVER_WAIT_MS_MAX } from './limits';
 import { parseJson } from '../coordination/versioned-json';
 
@@ -17,7 +18,7 @@ export const ETCD_POOL_CONFIG_VERSION = 2;
 const localPoolSchema = z.strictObject({
   version: z.literal(LOCAL_POOL_CONFIG_VERSION),
   /** Of the pool's identity: another directory mounted in its place is noticed. */
-  uuid: z.uuid(),
+  uuid: z.string().uuid(),
   store: z.strictObject({ kind: z.string(), path: z.string() }),
   coordination: z.strictObject({ kind: z.literal('local'), path: z.string() }),
 });
@@ -25,7 +26,7 @@ const localPoolSchema = z.strictObject({
 const etcdPoolSchema = z.strictObject({
   version: z.literal(ETCD_POOL_CONFIG_VERSION),
   /** Of the identity in etcd, and of the one in the store's directory. */
-  uuid: z.uuid(),
+  uuid: z.string().uuid(),
   store: z.union([
     z.strictObject({ kind: z.literal('etcd') }),
     z.strictObject({ kind: z.literal('dir'), path: z.string() }),
@@ -33,10 +34,10 @@ const etcdPoolSchema = z.strictObject({
   coordination: z
     .object({
       kind: z.literal('etcd'),
-      leaseTtlMs: z.int().min(LEASE_TTL_MS_MIN).max(LEASE_TTL_MS_MAX).optional(),
-      takeOverWaitMs: z.int().min(0).max(TAKE_OVER_WAIT_MS_MAX).optional(),
+      leaseTtlMs: integer.min(LEASE_TTL_MS_MIN).max(LEASE_TTL_MS_MAX).optional(),
+      takeOverWaitMs: integer.min(0).max(TAKE_OVER_WAIT_MS_MAX).optional(),
     })
-    .loose()
+    .passthrough()
     .transform(({ kind, leaseTtlMs, takeOverWaitMs, ...cluster }, context) => {
       const parsed = clusterConfigSchema.safeParse(cluster);
       if (parsed.success) {

@@ -1,7 +1,7 @@
 /** `pool.json`: what a pool's directory says of itself. Format in docs/formats.md. */
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { z } from 'zod';
+import { z } from 'zod/v3';
 import { writeFileDurably } from '../coordination/local/durable-file';
 import { FILE_MODE } from '../coordination/local/layout';
 import { parseJson } from '../coordination/versioned-json';
@@ -17,10 +17,10 @@ export const POOL_DELETING_FILE = 'pool.json.deleting';
 const identitySchema = z.strictObject({
   magic: z.literal(POOL_MAGIC),
   version: z.literal(POOL_IDENTITY_VERSION),
-  uuid: z.uuid(),
+  uuid: z.string().uuid(),
   store: z.string(),
   coordination: z.enum(['local', 'etcd']),
-  createdAt: z.iso.datetime(),
+  createdAt: z.string().datetime(),
 });
 
 export type PoolIdentity = Readonly<

@@ -1,7 +1,8 @@
 /** A tapdisk process, from its two FIFOs to its end. */
 import { Failures } from '../control/failures';
 import { dataModelOf, FifoServer, hostTimeoutOf } from '../control/fifo-server';
-import { createLog, type Log } from '../control/log';
+import { createLog } from '../control/create-log';
+import type { Log } from '../control/log';
 import { handleSignals } from '../control/signals';
 import { SocketServer, type SocketServerOptions } from '../control/socket-server';
 import { sentenceOf } from '../errors';

@@ -1,7 +1,7 @@
 /** Runs fio with a load, on a file or on an NBD export. */
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
-import { z } from 'zod';
+import { z } from 'zod/v3';
 import type { Load, Path } from './load';
 import { type MemoryLayout, withMemory } from './memory-layout';
 import type { Sample } from './sample';

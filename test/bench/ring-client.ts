@@ -1,5 +1,5 @@
 /** Loads a stand-in ring as a guest would: drives the C program that does. */
-import { z } from 'zod';
+import { z } from 'zod/v3';
 import { cProgram } from './c-programs';
 import { LineChild } from './child';
 import type { Load } from './load';

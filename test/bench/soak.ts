@@ -21,7 +21,7 @@ import {
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
-import { z } from 'zod';
+import { z } from 'zod/v3';
 import { PROJECT_ROOT } from '../project-root';
 import { LineChild } from './child';
 import { untilUndone } from './left-behind';

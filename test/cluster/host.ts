@@ -1,7 +1,7 @@
 /** A "host": its own configuration, run directory, rings and name, and as a rule its own network. */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { z } from 'zod';
+import { z } from 'zod/v3';
 import { attachVolume } from '../../lib/cli/running/attach-volume';
 import type { DiskStatus, HandedOver } from '../../lib/control/disk-host';
 import { callProcess, findRunningDisk, listRunning } from '../../lib/control/socket-client';

@@ -9,7 +9,7 @@ import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { z } from 'zod';
+import { z } from 'zod/v3';
 import type { DiskStatistics } from '../../lib/control/disk-host';
 import { callProcess, findRunningDisk } from '../../lib/control/socket-client';
 import { PROJECT_ROOT } from '../project-root';

@@ -2,7 +2,7 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import yargs from 'yargs/yargs';
-import type { Command } from '../../lib/cli/command';
+import type { ListedCommand } from '../../lib/cli/command';
 import { commands } from '../../lib/cli/commands';
 
 const PAGES = join(__dirname, '../../docs/commands');
@@ -12,10 +12,10 @@ interface NamedCommand {
   readonly name: string;
   /** Any of these files is its page. */
   readonly pages: readonly string[];
-  readonly command: Command;
+  readonly command: ListedCommand;
 }
 
-const wordOf = (command: Command): string => command.usage.split(' ')[0];
+const wordOf = (command: ListedCommand): string => command.usage.split(' ')[0];
 
 const all: readonly NamedCommand[] = commands.flatMap((entry) => {
   if (!('commands' in entry)) {
@@ -37,7 +37,7 @@ function parseLine(line: string): void {
   if (named === undefined) throw new Error(`no such command: ${line}`);
   const { command, name } = named;
   void yargs()
-    .command(command.usage, '', (inner) => command.options(inner))
+    .command(command.usage, '', (inner) => command.load().options(inner))
     .option('json', { type: 'boolean' })
     .strict()
     .exitProcess(false)
@@ -47,7 +47,7 @@ function parseLine(line: string): void {
     .parse([wordOf(command), ...words.slice(1 + name.split(' ').length)]);
 }
 
-const exampleLines = all.flatMap(({ command }) => command.examples.map(([line]) => line));
+const exampleLines = all.flatMap(({ command }) => command.load().examples.map(([line]) => line));
 
 test.each(exampleLines)('--help: %s', (line) => {
   expect(() => parseLine(line)).not.toThrow();
@@ -101,8 +101,8 @@ describe.each(readdirSync(PAGES))('%s', (file) => {
 });
 
 /** yargs keeps its options behind a method that its types do not name. */
-function optionsOf(command: Command): string[] {
-  const parser = command.options(yargs()) as unknown as {
+function optionsOf(command: ListedCommand): string[] {
+  const parser = command.load().options(yargs()) as unknown as {
     getOptions(): { key: Record<string, unknown> };
   };
   return [...Object.keys(parser.getOptions().key), 'json', 'help'];

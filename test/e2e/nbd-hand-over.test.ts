@@ -1,7 +1,7 @@
 /** An export goes from one `serve nbd` process to another, under load, and nothing of it is lost. */
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { z } from 'zod';
+import { z } from 'zod/v3';
 import { runCommand } from '../cli/captured-io';
 import { infoQuery, NbdClient, OPT, REP } from '../frontend/nbd/nbd-client';
 import { NbdProcesses, type Serving } from './nbd-processes';

@@ -3,7 +3,7 @@ import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { z } from 'zod';
+import { z } from 'zod/v3';
 import { createPool } from '../../lib/pool/create-pool';
 import { openPool } from '../../lib/pool/open-pool';
 import { PROJECT_ROOT } from '../project-root';

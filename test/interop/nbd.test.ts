@@ -6,7 +6,7 @@
 import { randomBytes } from 'node:crypto';
 import { readFileSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { z } from 'zod';
+import { z } from 'zod/v3';
 import { describeWhere } from '../where';
 import { MIB, missingPrograms, type NbdService, run, serveVolumes } from './nbd-service';
 

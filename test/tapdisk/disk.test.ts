@@ -1,5 +1,5 @@
 /** A disk that waits for its volume, and one that is being given away: what may be asked of them. */
-import { createLog } from '../../lib/control/log';
+import { createLog } from '../../lib/control/create-log';
 import { createPool } from '../../lib/pool/create-pool';
 import { openPool, type Pool } from '../../lib/pool/open-pool';
 import { Disk } from '../../lib/tapdisk/disk';

@@ -1,7 +1,7 @@
 /** Volumes that a process exports or stands by for, where what it waited for does not come. */
 import { createServer, type Server } from 'node:net';
 import { join } from 'node:path';
-import { createLog } from '../../lib/control/log';
+import { createLog } from '../../lib/control/create-log';
 import { TapdiskError } from '../../lib/errors';
 import { openPool } from '../../lib/pool/open-pool';
 import { NbdDisks, type OpenNbdDisks } from '../../lib/tapdisk/nbd-disks';

@@ -12,9 +12,7 @@ import { formatSize } from '../sizes';
 
 const SECTOR_BYTES = 512;
 
-export const attach = defineCommand({
-  usage: 'attach <volume>',
-  summary: 'Start a process that serves a volume',
+export const command = defineCommand({
   examples: [
     ['tapdisk-ts attach main/disk1', "Serve it on a new ring of the kernel's blktap2 module"],
     ['tapdisk-ts attach main/disk1 --minor 3', 'On /dev/xen/blktap3, or where that minor is'],

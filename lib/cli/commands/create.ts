@@ -5,9 +5,7 @@ import { formatSize, parseSize } from '../sizes';
 import { VOLUME_OPTION } from '../volume-option';
 import { withChangingPool } from '../with-pool';
 
-export const create = defineCommand({
-  usage: 'create <volume>',
-  summary: 'Create a volume; it reads as zeros and takes space only as it is written',
+export const command = defineCommand({
   examples: [
     ['tapdisk-ts create main/disk1 --size 10G', 'A volume of 10 GiB in pool main'],
     ['tapdisk-ts create main/db --size 8TiB --chunk-size 1M', 'One with smaller chunks'],

@@ -1,11 +1,9 @@
 /** `tapdisk-ts daemon`: serves the disks that toolstacks give to this host's domains. */
-import { createLog } from '../../control/log';
+import { createLog } from '../../control/create-log';
 import { runDaemon } from '../../host/run-daemon';
 import { defineCommand } from '../command';
 
-export const daemon = defineCommand({
-  usage: 'daemon',
-  summary: "Serve the disks of this host's Xen domains, until stopped",
+export const command = defineCommand({
   examples: [['tapdisk-ts daemon', 'In the foreground, as systemd starts it']],
   options: (yargs) => yargs,
   run: (_options, { io, output }) =>

@@ -7,9 +7,7 @@ import { formatSize } from '../sizes';
 import { VOLUME_OPTION } from '../volume-option';
 import { withChangingPool } from '../with-pool';
 
-export const deleteCommand = defineCommand({
-  usage: 'delete <volume>',
-  summary: 'Delete a volume and its data',
+export const command = defineCommand({
   examples: [
     ['tapdisk-ts delete main/disk1', 'Asks first, on a terminal'],
     ['tapdisk-ts delete main/disk1 --yes', 'Does not ask'],

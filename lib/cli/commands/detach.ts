@@ -8,9 +8,7 @@ import { askDisk, diskOptions, findDisk } from '../running/disk-options';
 import { releaseDevice } from '../running/release-device';
 import type { CommandIo } from '../io';
 
-export const detach = defineCommand({
-  usage: 'detach <volume>',
-  summary: 'Finish what is in flight and stop serving a volume',
+export const command = defineCommand({
   examples: [
     ['tapdisk-ts detach main/disk1', 'Its process ends, if it serves nothing else'],
     ['tapdisk-ts detach main/disk1 --remove-device', 'Also remove the ring that attach made'],

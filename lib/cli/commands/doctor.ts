@@ -6,9 +6,7 @@ import { checkPool } from '../../pool/check-pool';
 import { defineCommand } from '../command';
 import { EXIT_OK, EXIT_REFUSED } from '../failure';
 
-export const doctor = defineCommand({
-  usage: 'doctor [directory]',
-  summary: 'Show what this host offers, and what is missing for what',
+export const command = defineCommand({
   examples: [
     ['tapdisk-ts doctor', 'Kernel, io_uring, limits, Xen, blktap'],
     ['tapdisk-ts doctor /srv/pool', 'The same, and whether a pool may be there'],

@@ -2,9 +2,7 @@
 import { defineCommand } from '../command';
 import { askDisk, diskOptions, findDisk } from '../running/disk-options';
 
-export const handover = defineCommand({
-  usage: 'handover <volume>',
-  summary: 'Move a running disk to a process that stands by for it (attach --wait)',
+export const command = defineCommand({
   examples: [
     ['tapdisk-ts handover main/disk1', 'To the only one that stands by'],
     ['tapdisk-ts handover main/disk1 --to dom0b:4711', 'To one of several'],

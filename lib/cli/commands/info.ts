@@ -6,9 +6,7 @@ import { VOLUME_OPTION } from '../volume-option';
 import { formatOwner, StoresForQuestions } from '../volume-summary';
 import { withPool } from '../with-pool';
 
-export const info = defineCommand({
-  usage: 'info <volume>',
-  summary: 'Show all about a volume: size, chunks, layers, owner',
+export const command = defineCommand({
   examples: [['tapdisk-ts info main/disk1', 'Everything about volume disk1 of pool main']],
   options: (yargs) => yargs.positional('volume', VOLUME_OPTION),
   run: ({ volume: { pool: poolName, volume } }, context) =>

@@ -10,9 +10,7 @@ import { formatSize } from '../sizes';
 import { formatOwner, StoresForQuestions, type VolumeSummary } from '../volume-summary';
 import { withPool } from '../with-pool';
 
-export const list = defineCommand({
-  usage: 'list [pool]',
-  summary: 'List volumes, of one pool or of all, or the disks that run now',
+export const command = defineCommand({
   examples: [
     ['tapdisk-ts list', 'The volumes of every pool'],
     ['tapdisk-ts list main --json', 'Those of pool main, sizes in bytes'],

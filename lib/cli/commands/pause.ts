@@ -2,9 +2,7 @@
 import { defineCommand } from '../command';
 import { askDisk, diskOptions, findDisk } from '../running/disk-options';
 
-export const pause = defineCommand({
-  usage: 'pause <volume>',
-  summary: 'Finish what is in flight and take nothing until resume',
+export const command = defineCommand({
   examples: [['tapdisk-ts pause main/disk1', 'The guest waits; nothing of it is lost']],
   options: diskOptions,
   async run(options, { io, output }) {

@@ -6,9 +6,7 @@ import { defineCommand } from '../command';
 import { clusterOf, etcdOptions, timesOf } from '../etcd-options';
 import { UsageError } from '../failure';
 
-export const poolCreate = defineCommand({
-  usage: 'create <name>',
-  summary: 'Create a pool: of this host, or with --etcd of every host that joins it',
+export const command = defineCommand({
   examples: [
     ['tapdisk-ts pool create main --path /srv/tapdisk', 'A pool of this host named main'],
     ['tapdisk-ts pool create main --path /srv/tapdisk --existing', 'One that is there already'],

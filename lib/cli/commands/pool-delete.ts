@@ -7,9 +7,7 @@ import { confirm } from '../confirm';
 import { UsageError } from '../failure';
 import { startProgress, type Progress } from '../progress';
 
-export const poolDelete = defineCommand({
-  usage: 'delete <pool>',
-  summary: 'Delete a pool; one that has volumes only with --force',
+export const command = defineCommand({
   examples: [
     ['tapdisk-ts pool delete main', 'Delete a pool without volumes'],
     ['tapdisk-ts pool delete main --force --yes', 'Delete it with its volumes, unasked'],

@@ -5,9 +5,7 @@ import { formatSize } from '../sizes';
 import { StoresForQuestions } from '../volume-summary';
 import { withPool } from '../with-pool';
 
-export const poolInfo = defineCommand({
-  usage: 'info <pool>',
-  summary: 'Show all about a pool: its place, its volumes, its space',
+export const command = defineCommand({
   examples: [['tapdisk-ts pool info main', 'Everything about pool main']],
   options: (yargs) =>
     yargs.positional('pool', { type: 'string', demandOption: true, describe: 'Name of a pool' }),

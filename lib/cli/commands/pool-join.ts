@@ -3,9 +3,7 @@ import { joinEtcdPool } from '../../pool/create-etcd-pool';
 import { defineCommand } from '../command';
 import { clusterOf, etcdOptions, timesOf } from '../etcd-options';
 
-export const poolJoin = defineCommand({
-  usage: 'join <name>',
-  summary: 'Make a pool of a cluster, which another host has created, known on this host',
+export const command = defineCommand({
   examples: [
     [
       'tapdisk-ts pool join main --path /mnt/shared/chunks --etcd http://a:2379,http://b:2379',

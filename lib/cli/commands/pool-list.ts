@@ -12,9 +12,7 @@ interface PoolRow {
   readonly path: string | null;
 }
 
-export const poolList = defineCommand({
-  usage: 'list',
-  summary: 'List the pools',
+export const command = defineCommand({
   examples: [['tapdisk-ts pool list', 'Name, store and place of every pool']],
   options: (yargs) => yargs,
   async run(_options, { io, output }) {

@@ -5,9 +5,7 @@ import { type CommandContext, defineCommand } from '../command';
 import { EXIT_OK, EXIT_REFUSED } from '../failure';
 import { formatSize } from '../sizes';
 
-export const poolStatus = defineCommand({
-  usage: 'status <pool>',
-  summary: 'Show how a pool is: members, quorum, space, owners, standbys',
+export const command = defineCommand({
   examples: [
     ['tapdisk-ts pool status main', 'Ends with 1 where the cluster has no quorum'],
     ['tapdisk-ts pool status main --json', 'For a monitoring program'],

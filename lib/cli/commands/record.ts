@@ -12,9 +12,7 @@ const EARLY_ENDS = {
 
 const PAYLOADS = ['hash', 'full'] as const;
 
-export const record = defineCommand({
-  usage: 'record <volume>',
-  summary: "Record a running disk's requests into a trace",
+export const command = defineCommand({
   examples: [
     ['tapdisk-ts record main/disk1 --output disk1.trace', 'Begin; the guest notices nothing'],
     ['tapdisk-ts record main/disk1 --stop', 'End, and say how many requests there were'],

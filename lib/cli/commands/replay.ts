@@ -25,9 +25,7 @@ const EXIT_INTERRUPTED = 130;
 const PROGRESS_INTERVAL_MS = 100;
 const SURVIVES = ['flushed', 'acknowledged'] as const;
 
-export const replay = defineCommand({
-  usage: 'replay <trace>',
-  summary: "Drive a running disk's ring with a trace, and verify every read",
+export const command = defineCommand({
   examples: [
     ['tapdisk-ts replay mixed.trace', 'On a volume that is made for it and removed afterwards'],
     ['tapdisk-ts replay mixed.trace --volume main/disk1', 'As fast as the ring goes'],

@@ -4,9 +4,7 @@ import { resizeVolume } from '../running/resize-volume';
 import { formatSize, parseNewSize } from '../sizes';
 import { VOLUME_OPTION } from '../volume-option';
 
-export const resize = defineCommand({
-  usage: 'resize <volume> <size>',
-  summary: 'Make a volume larger, also while it is used; smaller only by --allow-shrink',
+export const command = defineCommand({
   examples: [
     ['tapdisk-ts resize main/disk1 20G', 'To 20 GiB; a running guest is told'],
     ['tapdisk-ts resize main/disk1 +5G', 'By 5 GiB'],

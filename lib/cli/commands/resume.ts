@@ -2,9 +2,7 @@
 import { defineCommand } from '../command';
 import { askDisk, diskOptions, findDisk } from '../running/disk-options';
 
-export const resume = defineCommand({
-  usage: 'resume <volume>',
-  summary: 'Let a paused disk go on',
+export const command = defineCommand({
   examples: [['tapdisk-ts resume main/disk1', 'Requests that waited are served']],
   options: diskOptions,
   async run(options, { io, output }) {

@@ -1,6 +1,6 @@
 /** `tapdisk-ts serve nbd`: exports volumes to NBD clients. */
 import { join } from 'node:path';
-import { createLog } from '../../control/log';
+import { createLog } from '../../control/create-log';
 import { ensureRuntimeDirectory } from '../../control/runtime-dir';
 import { type ListenAddress, parseListenAddress } from '../../frontend/nbd/listen-address';
 import { tlsFromCertificates, tlsFromPsk } from '../../frontend/nbd/tls-options';
@@ -9,9 +9,7 @@ import { serveNbd as serve } from '../../tapdisk/serve-nbd';
 import { defineCommand } from '../command';
 import { UsageError } from '../failure';
 
-export const serveNbd = defineCommand({
-  usage: 'nbd <volume..>',
-  summary: 'Serve volumes to NBD clients, until interrupted',
+export const command = defineCommand({
   examples: [
     ['tapdisk-ts serve nbd main/disk1', 'On a unix socket of your own, which it prints'],
     ['tapdisk-ts serve nbd main/disk1 --listen tcp:127.0.0.1:10809', 'To programs of this host'],

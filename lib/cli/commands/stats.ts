@@ -7,9 +7,7 @@ import { flatten, operationRows, OPERATION_COLUMNS } from '../running/statistics
 
 const SECONDS_MAX = 86_400;
 
-export const stats = defineCommand({
-  usage: 'stats <volume>',
-  summary: "Show a running disk's counters",
+export const command = defineCommand({
   examples: [
     ['tapdisk-ts stats main/disk1', 'Everything since it was attached'],
     ['tapdisk-ts stats main/disk1 --watch 1', 'Rates, every second, until interrupted'],

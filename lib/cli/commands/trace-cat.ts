@@ -10,9 +10,7 @@ import { wholeNumber } from '../tracing/option-number';
 const HEADING =
   '#number      time s         ring operation      sector       sectors segments status latency µs payload\n';
 
-export const traceCat = defineCommand({
-  usage: 'cat <trace>',
-  summary: 'Print the requests of a trace, one a line',
+export const command = defineCommand({
   examples: [
     ['tapdisk-ts trace cat disk1.trace --count 20', 'The first twenty'],
     ['tapdisk-ts trace cat disk1.trace --json | jq .sector', 'For programs: an object a line'],

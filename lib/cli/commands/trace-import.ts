@@ -7,9 +7,7 @@ import { defineCommand } from '../command';
 import { UsageError } from '../failure';
 import { startProgress } from '../progress';
 
-export const traceImport = defineCommand({
-  usage: 'import <trace> <output>',
-  summary: "Convert a blkreplay load ('.load', '.load.gz')",
+export const command = defineCommand({
   examples: [
     [
       'tapdisk-ts trace import mysql.load.gz mysql.trace',

@@ -18,9 +18,7 @@ const END_TEXTS = {
   'write-error': 'early: the trace could not be written on, its disk was full or failed',
 } as const;
 
-export const traceInfo = defineCommand({
-  usage: 'info <trace>',
-  summary: 'Read a trace whole and sum it up',
+export const command = defineCommand({
   examples: [
     ['tapdisk-ts trace info disk1.trace', 'Requests, sizes, duration, and whether it is sound'],
   ],

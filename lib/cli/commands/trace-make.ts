@@ -10,9 +10,7 @@ import { SEED_MAX, wholeNumber } from '../tracing/option-number';
 const PROGRESS_EVERY = 1000;
 const WORKING_SET_BYTES_DEFAULT = 512 * 1024 * 1024;
 
-export const traceMake = defineCommand({
-  usage: 'make <output>',
-  summary: 'Make up a mixed trace from a seed',
+export const command = defineCommand({
   examples: [
     ['tapdisk-ts trace make mixed.trace --size 2G', '20,000 requests for a volume of 2 GiB'],
     [

@@ -1,6 +1,6 @@
 /** A disk's statistics as people read them: a table of operations, and the rest as names and values. */
-import { z } from 'zod';
-import type { Column } from '../output';
+import { z } from 'zod/v3';
+import type { Column } from '../table';
 
 /** `requests` of a disk's statistics: counters by operation (lib/vbd/statistics.ts). */
 const operations = z.record(

@@ -1,7 +1,8 @@
 /** How a replay's result reaches a person. */
 import type { ReplayResult } from '../../trace/replay-result';
 import type { OperationSummary } from '../../trace/replay-statistics';
-import type { Column, Output } from '../output';
+import type { Output } from '../output';
+import type { Column } from '../table';
 import { formatSize } from '../sizes';
 
 interface Row extends OperationSummary {

@@ -1,6 +1,7 @@
 /** What the keys hold: JSON with a version each, checked as it is read (docs/formats.md). */
-import { z } from 'zod';
+import { z } from 'zod/v3';
 import type { KeyValue } from '../../etcd/etcd';
+import { integer } from '../../integer';
 import { LAYER_MAX } from '../limits';
 import { checkStoredRecord, storedRecordFields, storedRecordOf } from '../stored-record';
 import type { StoredRecord } from '../stored-record';
@@ -15,7 +16,7 @@ const processFields = {
   host: z.string(),
   bootId: z.string(),
   pidNamespace: z.string(),
-  pid: z.int(),
+  pid: integer,
   startTime: z.string(),
 };
 
@@ -27,12 +28,12 @@ const holderSchema = z.strictObject({
   ...processFields,
   readOnly: z.boolean(),
   /** Of the attachment; 0 of a standby. */
-  epoch: z.int().min(0),
-  attachedAt: z.iso.datetime(),
+  epoch: integer.min(0),
+  attachedAt: z.string().datetime(),
   /** Whether the owner before had not released the volume. */
   uncleanBefore: z.boolean(),
   /** From which follows how long the holder may go on without hearing from etcd. */
-  leaseTtlMs: z.number().positive(),
+  leaseTtlMs: z.number().finite().positive(),
 });
 
 /** A process at a volume: the value of a lock, a reader, a standby and a host's presence. */
@@ -41,11 +42,11 @@ export type Holder = Readonly<Omit<z.infer<typeof holderSchema>, 'version'>>;
 const stateSchema = z.strictObject({
   version,
   /** Rises with every attach for writing, and with every hand-over. */
-  epoch: z.int().min(0),
+  epoch: integer.min(0),
   /** From an attach for writing to a release. */
   inUse: z.boolean(),
   /** What the owner still had to wait before its first write when it attached; 0 once it has. */
-  unsettledMs: z.number().min(0),
+  unsettledMs: z.number().finite().min(0),
   /** The last that attached for writing; null where nobody ever did. */
   owner: z.strictObject({ token: z.string(), ...processFields }).nullable(),
 });
@@ -55,7 +56,7 @@ export type LastOwner = NonNullable<EtcdVolumeState['owner']>;
 
 const recordSchema = z.strictObject({ version, ...storedRecordFields });
 
-const counterSchema = z.strictObject({ version, last: z.int().min(0).max(LAYER_MAX) });
+const counterSchema = z.strictObject({ version, last: integer.min(0).max(LAYER_MAX) });
 
 const deletionSchema = z.strictObject({ version, ...storedRecordFields });
 

@@ -1,6 +1,7 @@
 /** Gives out layer ids: durable before they are used, never the same twice. */
-import { z } from 'zod';
+import { z } from 'zod/v3';
 import { errnoOf, TapdiskError } from '../../errors';
+import { integer } from '../../integer';
 import { LAYER_MAX } from '../limits';
 import { writeFileDurably } from './durable-file';
 import type { FileSystem } from './file-system';
@@ -14,10 +15,7 @@ const counterSchema = z.strictObject({
   magic: z.literal(LAYER_COUNTER_MAGIC),
   version: z.literal(LAYER_COUNTER_VERSION),
   /** One beyond LAYER_MAX when all are given out. */
-  next: z
-    .int()
-    .min(1)
-    .max(LAYER_MAX + 1),
+  next: integer.min(1).max(LAYER_MAX + 1),
 });
 
 /** Starts the counter of a new pool. */

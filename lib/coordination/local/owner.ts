@@ -1,13 +1,14 @@
 /** Who has a volume: what an owner writes about itself, and whether that process still runs. */
 import { hostname } from 'node:os';
-import { z } from 'zod';
+import { z } from 'zod/v3';
+import { integer } from '../../integer';
 import { OWNER_BYTES, OWNER_HOST_LENGTH_MAX } from '../limits';
 import { bootId, ownProcess, processStat } from '../process-identity';
 import type { AttachOwner } from '../volume-record';
 
 const ownerSchema = z.object({
   host: z.string(),
-  pid: z.int(),
+  pid: integer,
   readOnly: z.boolean(),
   attachedAt: z.string(),
   /** Of the kernel's boot: a pid means nothing after the next. */

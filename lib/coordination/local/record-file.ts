@@ -1,6 +1,6 @@
 /** A volume's record on disk: what changes only with its layers. */
 import { join } from 'node:path';
-import { z } from 'zod';
+import { z } from 'zod/v3';
 import {
   checkStoredRecord,
   storedRecordFields,

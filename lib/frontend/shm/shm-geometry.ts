@@ -1,6 +1,7 @@
 /** The shape of a stand-in device: its ring, its data pages, and where each request's lie. */
-import { z } from 'zod';
+import { z } from 'zod/v3';
 import { assert } from '../../assert';
+import { integer } from '../../integer';
 import {
   ABI_BLKTAP2,
   ABI_NATIVE,
@@ -28,12 +29,9 @@ export const shmGeometrySchema = z
       message: `must be one of ${RING_PAGES.join(', ')}`,
     }),
     /** Data pages that belong to each entry of the ring. */
-    dataPagesPerSlot: z
-      .int()
-      .min(SEGMENTS_PER_REQUEST_MAX)
-      .max(INDIRECT_SEGMENTS_MAX + 1),
+    dataPagesPerSlot: integer.min(SEGMENTS_PER_REQUEST_MAX).max(INDIRECT_SEGMENTS_MAX + 1),
     /** Most segments of an indirect request; 0: the ring does not take them. */
-    indirectSegmentsMax: z.int().min(0).max(INDIRECT_SEGMENTS_MAX),
+    indirectSegmentsMax: integer.min(0).max(INDIRECT_SEGMENTS_MAX),
     /**
      * How a segment names its page. 'slot', as in the blktap kernel: by the request's id and its
      * own place in the request. 'page', as grants do: its gref is a page number in the data area.

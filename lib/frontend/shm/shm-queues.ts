@@ -1,8 +1,9 @@
 /** A stand-in device of several rings: a directory that holds one stand-in device for each queue. */
 import { chmodSync, mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { z } from 'zod';
+import { z } from 'zod/v3';
 import { errnoOf, sentenceOf, TapdiskError } from '../../errors';
+import { integer } from '../../integer';
 import { SHM_QUEUES_MAX } from '../limits';
 import { SHM_FILES, ShmDevice } from './shm-device';
 import { alreadyThere, checkPrivate, invalidDevice, readDeviceJson } from './shm-directory';
@@ -13,7 +14,7 @@ export const SHM_QUEUES_VERSION = 2;
 
 const schema = z.strictObject({
   version: z.literal(SHM_QUEUES_VERSION),
-  queues: z.int().min(2).max(SHM_QUEUES_MAX),
+  queues: integer.min(2).max(SHM_QUEUES_MAX),
 });
 
 /**

@@ -1,8 +1,9 @@
 /** One side of a stand-in device: its lock, its state file, and its view of the other side's. */
 import { readFileSync, statSync } from 'node:fs';
-import { z } from 'zod';
+import { z } from 'zod/v3';
 import * as posix from '../../../native-bindings/posix';
 import { errnoOf, TapdiskError } from '../../errors';
+import { integer } from '../../integer';
 import { SHM_JSON_BYTES_MAX, SHM_LOCK_RETRY_MS, SHM_LOCK_TRIES } from '../limits';
 import type { ShmDevice } from './shm-device';
 
@@ -12,7 +13,7 @@ const STATE_VERSION = 1;
 
 const servedDiskSchema = z.strictObject({
   /** Size, in sectors of 512 bytes. */
-  sectors: z.int().min(0),
+  sectors: integer.min(0),
   readOnly: z.boolean(),
 });
 
@@ -24,9 +25,9 @@ export type ServedDisk = z.infer<typeof servedDiskSchema>;
  */
 const sideStateSchema = z.strictObject({
   version: z.literal(STATE_VERSION),
-  pid: z.int().min(1),
+  pid: integer.min(1),
   /** The last session that this side took part in; front ends count up. */
-  session: z.int().min(0),
+  session: integer.min(0),
   /**
    * Front end: 'initialising' while it waits to make the ring, 'connected', 'closed'.
    * Back end: 'waiting' for a newer session, 'connected', 'closed'.

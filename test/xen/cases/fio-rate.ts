@@ -1,5 +1,5 @@
 /** fio in a guest, direct and measured. */
-import { z } from 'zod';
+import { z } from 'zod/v3';
 import type { Guest } from '../lab/guest';
 
 /** Beyond a load's own time, for fio to start and to end in emulation. */
