@@ -31,7 +31,7 @@ export function parseJson<Schema extends z.ZodType>(
     );
   }
   const parsed = schema.safeParse(value);
-  if (parsed.success) return parsed.data;
+  if (parsed.success) return parsed.data as z.infer<Schema>;
   const issue = parsed.error.issues[0];
   const field = issue.path.length === 0 ? '' : `"${issue.path.join('.')}": `;
   throw corruptJson(format, field + issue.message);

@@ -47,6 +47,12 @@ export async function openEtcd(
   });
 }
 
+/** Loads what opening a cluster takes. */
+export function loadEtcdClient(): void {
+  etcdCluster();
+  grpc();
+}
+
 /* eslint-disable @typescript-eslint/no-require-imports -- an import would load gRPC and etcd's
    messages, a tenth of a second, in every command, and pools of one host need neither */
 const etcdCluster = (): typeof import('./etcd-cluster') =>

@@ -1,18 +1,13 @@
-/** Opens a pool by its name: finds its directory or cluster, and checks that it is the one meant. */
+/** Opens a pool by its name: finds what this host knows of it, and opens it by its kind. */
 import type { Coordination } from '../coordination/coordination';
 import type { EtcdCoordination } from '../coordination/etcd/etcd-coordination';
-import { CHUNK_BYTES_DEFAULT } from '../coordination/limits';
-import { openLocalCoordination } from '../coordination/local/local-coordination';
 import { checkName } from '../coordination/name';
 import type { Etcd } from '../etcd/etcd';
+import { loadEtcdClient } from '../etcd/open-etcd';
 import type { ChunkStore } from '../store/chunk-store';
-import { checkPoolDirectory } from './check-directory';
 import { poolsDirectory } from './config-directory';
-import { mismatch } from './mismatch';
-import { openEtcdPool } from './open-etcd-pool';
-import { isEtcdPool, type LocalPoolConfig, readPoolConfig } from './pool-config';
-import { readPoolIdentity } from './pool-identity';
-import { checkStoreKind, openStoreOfKind, type OpenStore } from './store-kinds';
+import { isEtcdPool, listPoolNames, readPoolConfig } from './pool-config';
+import { loadStoreKind, type OpenStore } from './store-kinds';
 
 export interface NewVolume {
   readonly name: string;
@@ -57,39 +52,33 @@ export async function openPool(name: string, setting: PoolSetting = {}): Promise
   checkName('pool', name);
   const config = await readPoolConfig(poolsDirectory(setting.env, setting.uid), name);
   return isEtcdPool(config)
-    ? openEtcdPool(name, config, setting)
-    : openLocalPool(name, config, setting);
+    ? etcdPools().openEtcdPool(name, config, setting)
+    : localPools().openLocalPool(name, config, setting);
 }
 
-async function openLocalPool(
-  name: string,
-  config: LocalPoolConfig,
-  setting: PoolSetting,
-): Promise<Pool> {
-  const directory = config.store.path;
-  await checkPoolDirectory(directory, setting.uid);
-  const identity = await readPoolIdentity(directory);
-  if (
-    identity.uuid !== config.uuid ||
-    identity.store !== config.store.kind ||
-    identity.coordination !== 'local'
-  ) {
-    throw mismatch(name, directory, identity, { uuid: config.uuid, store: config.store.kind });
+/**
+ * Loads what the pools that this host knows are opened with, for a process that may open one long
+ * after it began. A pool whose file is damaged is left out: whoever opens it is told.
+ */
+export async function loadPools({ env, uid }: PoolSetting = {}): Promise<void> {
+  const directory = poolsDirectory(env, uid);
+  for (const name of await listPoolNames(directory)) {
+    const config = await readPoolConfig(directory, name).catch(() => null);
+    if (config === null) continue;
+    loadStoreKind(config.store.kind);
+    if (!isEtcdPool(config)) {
+      localPools();
+      continue;
+    }
+    etcdPools();
+    loadEtcdClient();
   }
-  checkStoreKind(identity.store);
-  const coordination = await openLocalCoordination({ directory: config.coordination.path });
-  return {
-    name,
-    uuid: identity.uuid,
-    storeKind: identity.store,
-    directory,
-    createdAt: identity.createdAt,
-    coordination,
-    cluster: null,
-    chunkBytesDefault: CHUNK_BYTES_DEFAULT,
-    checkVolume: () => undefined,
-    storeNeedsAttachment: false,
-    openStore: async (options) => openStoreOfKind(identity.store, directory, options),
-    close: () => coordination.close(),
-  };
 }
+
+/* eslint-disable @typescript-eslint/no-require-imports -- loaded by the kind of the pool that is
+   opened: most processes see one (docs/architecture.md, What is loaded when) */
+const localPools = (): typeof import('./open-local-pool') =>
+  require('./open-local-pool') as typeof import('./open-local-pool');
+const etcdPools = (): typeof import('./open-etcd-pool') =>
+  require('./open-etcd-pool') as typeof import('./open-etcd-pool');
+/* eslint-enable @typescript-eslint/no-require-imports */

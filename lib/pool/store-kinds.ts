@@ -1,10 +1,8 @@
 /** The kinds of chunk store that a pool can have, by the names that its files give them. */
-import { openIoEngine } from '../../native-bindings/open-engine';
 import type { IoEngineKind } from '../../native-bindings/io-engine';
 import type { Attachment } from '../coordination/coordination';
 import { TapdiskError } from '../errors';
 import type { ChunkStore } from '../store/chunk-store';
-import { DirStore } from '../store/dir/dir-store';
 import { MemoryStore } from '../store/memory-store';
 import { NullStore } from '../store/null-store';
 
@@ -25,14 +23,7 @@ export interface OpenStore {
 type OpenStoreKind = (directory: string, options: OpenStore) => ChunkStore;
 
 const STORE_KINDS: Readonly<Record<string, OpenStoreKind>> = {
-  dir: (directory, { chunkBytes, readOnly, direct = directByEnvironment(), engine }) =>
-    new DirStore({
-      directory,
-      chunkBytes,
-      readOnly,
-      direct,
-      openEngine: (done, batchEnd) => openIoEngine(done, batchEnd, engine),
-    }),
+  dir: (directory, options) => dirStores().openDirStore(directory, options),
   // For measurements and tests: neither keeps anything beyond the process.
   memory: (_directory, { chunkBytes }) => new MemoryStore(chunkBytes),
   null: (_directory, { chunkBytes }) => new NullStore(chunkBytes),
@@ -41,17 +32,6 @@ const STORE_KINDS: Readonly<Record<string, OpenStoreKind>> = {
 /** Kinds of a pool of one host. */
 export const STORE_KIND_NAMES: readonly string[] = Object.keys(STORE_KINDS);
 export const STORE_KIND_DEFAULT = 'dir';
-
-/** Buffered transfers end in memory, so what serves them can be measured without the device. */
-function directByEnvironment(): boolean {
-  const setting = process.env.TAPDISK_TS_DIRECT ?? '';
-  if (setting === '' || setting === 'on') return true;
-  if (setting === 'off') return false;
-  throw new TapdiskError(
-    'DIRECT_UNKNOWN',
-    `TAPDISK_TS_DIRECT is "${setting}", which means nothing; set it to on or off`,
-  );
-}
 
 /** @throws TapdiskError STORE_KIND_UNKNOWN */
 export function checkStoreKind(kind: string): void {
@@ -67,3 +47,14 @@ export function openStoreOfKind(kind: string, directory: string, options: OpenSt
   checkStoreKind(kind);
   return STORE_KINDS[kind](directory, options);
 }
+
+/** Loads what a store of this kind is opened with, where that is not loaded yet. */
+export function loadStoreKind(kind: string): void {
+  if (kind === 'dir') dirStores();
+}
+
+/* eslint-disable @typescript-eslint/no-require-imports -- an import would load it, with the I/O
+   engines, in every process that opens a pool, and many open no store */
+const dirStores = (): typeof import('./open-dir-store') =>
+  require('./open-dir-store') as typeof import('./open-dir-store');
+/* eslint-enable @typescript-eslint/no-require-imports */

@@ -1,5 +1,6 @@
 /** One disk of a tapdisk process: a volume, its VBD, and the front end it is connected to. */
 import { setTimeout as sleep } from 'node:timers/promises';
+import { prepareLibc } from '../../native-bindings/libc';
 import type { WatchReadable } from '../../native-bindings/watch';
 import { sentenceOf, TapdiskError } from '../errors';
 import type {
@@ -20,7 +21,7 @@ import { logFence } from './log-fence';
 import { parseDiskPath } from './disk-path';
 import { handDiskOver } from './hand-over';
 import { RING_TAKE_OVER_RETRY_MS, RING_TAKE_OVER_TIMEOUT_MS } from './limits';
-import { openFrontend, prepareFrontend } from './open-frontend';
+import { type DeviceNumber, loadFrontend, type OpenFrontend } from './open-frontend';
 import { ServedVolume } from './served-volume';
 import { WaitingVolume } from './waiting-volume';
 
@@ -35,11 +36,6 @@ export interface OpenDisk {
   readonly log: Log;
   /** The other side of the ring asks to be closed. */
   readonly onCloseAsked: () => void;
-}
-
-interface DeviceNumber {
-  readonly minor: number;
-  readonly domid: number;
 }
 
 export class Disk {
@@ -57,8 +53,7 @@ export class Disk {
     private readonly options: OpenDisk,
     /** "pool/volume" */
     private readonly path: string,
-    /** See DiskPath. */
-    private readonly xenBackend: string | null,
+    private readonly openFrontend: OpenFrontend,
     private served: ServedVolume | null,
     private readonly waiting: WaitingVolume | null,
   ) {
@@ -69,15 +64,16 @@ export class Disk {
   static async open(options: OpenDisk): Promise<Disk> {
     const { cookie, log } = options;
     const { path, mode, xenBackend } = parseDiskPath(options.path);
+    const openFrontend = loadFrontend(xenBackend);
     const onRecordingEnded = (reason: TapdiskError): void =>
       log.warn({ cookie, code: reason.code }, reason.message);
     const fenceObserver = logFence(log, path);
     const setting = { path, readOnly: options.readOnly, onRecordingEnded, fenceObserver };
     if (mode === 'attach') {
-      return new Disk(options, path, xenBackend, await ServedVolume.open(setting), null);
+      return new Disk(options, path, openFrontend, await ServedVolume.open(setting), null);
     }
-    prepareFrontend();
-    return new Disk(options, path, xenBackend, null, await WaitingVolume.open(setting, mode));
+    prepareLibc();
+    return new Disk(options, path, openFrontend, null, await WaitingVolume.open(setting, mode));
   }
 
   get image(): OpenedImage {
@@ -268,8 +264,7 @@ export class Disk {
     };
     const watch: WatchReadable | undefined =
       engine === null ? undefined : (...watched) => engine.watchReadable(...watched);
-    const place = { ...device, xenBackend: this.xenBackend };
-    const frontend = openFrontend(place, vbd, events, watch);
+    const frontend = this.openFrontend(device, vbd, events, watch);
     for (const area of frontend.steadyMemory) engine?.registerMemory(area);
     vbd.writeThrough = !frontend.flushCapable;
     this.frontend = frontend;

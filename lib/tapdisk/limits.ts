@@ -20,3 +20,9 @@ export const RING_TAKE_OVER_TIMEOUT_MS = 15_000;
 
 /** Pause between two tries for that ring or address. */
 export const RING_TAKE_OVER_RETRY_MS = 5;
+
+/**
+ * A process that was given no disk so long was started ahead, and loads what any disk of this host may
+ * need; one that was given its disk loads that disk's only.
+ */
+export const LOAD_KINDS_AFTER_MS = 2_000;

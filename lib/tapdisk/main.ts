@@ -1,4 +1,5 @@
 /** A tapdisk process, from its two FIFOs to its end. */
+import { prepareLibc } from '../../native-bindings/libc';
 import { Failures } from '../control/failures';
 import { dataModelOf, FifoServer, hostTimeoutOf } from '../control/fifo-server';
 import { createLog } from '../control/create-log';
@@ -6,7 +7,9 @@ import type { Log } from '../control/log';
 import { handleSignals } from '../control/signals';
 import { SocketServer, type SocketServerOptions } from '../control/socket-server';
 import { sentenceOf } from '../errors';
-import { prepareFrontend } from './open-frontend';
+import { loadPools } from '../pool/open-pool';
+import { LOAD_KINDS_AFTER_MS } from './limits';
+import { loadFrontends } from './open-frontend';
 import { TapdiskProcess } from './tapdisk-process';
 
 const EXIT_OK = 0;
@@ -22,6 +25,16 @@ async function listen(
   } catch (error) {
     options.log.error({}, `no control socket: ${sentenceOf(error)}`);
     return null;
+  }
+}
+
+/** For a process that was started ahead: its disk comes at once, or after an upgrade of our files. */
+async function loadKinds(log: Log): Promise<void> {
+  loadFrontends();
+  try {
+    await loadPools();
+  } catch (error) {
+    log.warn({}, `not loaded ahead: ${sentenceOf(error)}`);
   }
 }
 
@@ -55,8 +68,12 @@ export async function serveFifos(readFifo: string, writeFifo: string): Promise<n
   });
   log.info({ readFifo, writeFifo, socket: socket?.path }, 'serving');
   // While nobody waits: a process is often there before its disk is known.
-  setImmediate(prepareFrontend);
+  setImmediate(prepareLibc);
+  const ahead = setTimeout(() => {
+    if (tapdisk.openDisks === 0) void loadKinds(log);
+  }, LOAD_KINDS_AFTER_MS);
   const reason = await ended;
+  clearTimeout(ahead);
   let exitCode = EXIT_OK;
   try {
     await tapdisk.closeAll();

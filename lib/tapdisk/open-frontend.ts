@@ -1,50 +1,45 @@
-/** Opens the front end that a minor number, or a location, names. */
-import { prepareLibc } from '../../native-bindings/libc';
+/** Loads the front end that serves a disk's ring, by where that ring is. */
 import type { WatchReadable } from '../../native-bindings/watch';
-import { ensureRuntimeDirectory } from '../control/runtime-dir';
-import type { BlockDevice } from '../vbd/block-device';
-import { BlktapFrontend } from '../frontend/blktap/blktap-frontend';
-import { findDevice } from '../frontend/blktap/find-device';
-import { linuxSyscalls } from '../frontend/blktap/linux-syscalls';
 import type { Frontend } from '../frontend/frontend';
-import { ShmQueuesFrontend } from '../frontend/shm/shm-queues-frontend';
 import type { HandshakeEvents } from '../frontend/xen/handshake';
-import { XenFrontend } from '../frontend/xen/xen-frontend';
-import { openXenHost } from '../frontend/xen/xen-host';
+import type { BlockDevice } from '../vbd/block-device';
 
-/** What a toolstack said of where a disk's requests come from. */
-export interface RingPlace {
-  /** Of a device; without meaning where `xenBackend` is. */
+/** What a toolstack says of a device when it connects a disk. */
+export interface DeviceNumber {
   readonly minor: number;
   /** The guest's. */
   readonly domid: number;
-  /** The back end's directory in xenstore, for a ring in the guest's own memory. */
-  readonly xenBackend: string | null;
 }
+
+export type DiskEvents = HandshakeEvents;
+
+/** `watchDoorbell` watches the doorbell of a front end whose doorbell is a file like any other. */
+export type OpenFrontend = (
+  device: DeviceNumber,
+  blockDevice: BlockDevice,
+  events: DiskEvents,
+  watchDoorbell?: WatchReadable,
+) => Frontend;
 
 /**
- * `watchDoorbell` watches the doorbell of a front end whose doorbell is a file like any other.
- *
- * @throws TapdiskError of findDevice and of the front end's kind
+ * Loads it now, as it may be opened long after, by another version's files; `xenBackend`: see DiskPath.
  */
-export function openFrontend(
-  { minor, domid, xenBackend }: RingPlace,
-  blockDevice: BlockDevice,
-  events: HandshakeEvents,
-  watchDoorbell?: WatchReadable,
-): Frontend {
-  if (xenBackend !== null) {
-    // On a tmpfs: what it holds is of this boot's guests.
-    const journalDirectory = ensureRuntimeDirectory(process.env);
-    const disk = { backEnd: xenBackend, domid, journalDirectory };
-    return XenFrontend.open(disk, blockDevice, events, () => openXenHost(watchDoorbell));
-  }
-  const { kind, path } = findDevice(minor, linuxSyscalls);
-  if (kind === 'shm') return ShmQueuesFrontend.open(path, blockDevice, events, watchDoorbell);
-  return BlktapFrontend.open(path, blockDevice, events);
+export function loadFrontend(xenBackend: string | null): OpenFrontend {
+  if (xenBackend === null) return deviceFrontends().openDeviceFrontend;
+  const { openXenFrontend } = xenFrontends();
+  return (...opened) => openXenFrontend(xenBackend, ...opened);
 }
 
-/** Loads what opening one takes (a tenth of a second and more), for those whose guest will wait. */
-export function prepareFrontend(): void {
-  prepareLibc();
+/** Every one, for a process that does not know its disk yet. */
+export function loadFrontends(): void {
+  deviceFrontends();
+  xenFrontends();
 }
+
+/* eslint-disable @typescript-eslint/no-require-imports -- a disk has one of them
+   (docs/architecture.md, What is loaded when) */
+const deviceFrontends = (): typeof import('./open-device-frontend') =>
+  require('./open-device-frontend') as typeof import('./open-device-frontend');
+const xenFrontends = (): typeof import('./open-xen-frontend') =>
+  require('./open-xen-frontend') as typeof import('./open-xen-frontend');
+/* eslint-enable @typescript-eslint/no-require-imports */

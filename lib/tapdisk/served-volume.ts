@@ -84,6 +84,7 @@ export class ServedVolume {
   ): Promise<ServedVolume> {
     const { readOnly } = attachment;
     const { chunkBytes } = attachment.record;
+    TraceRecorder.prepare();
     let opened = store;
     try {
       opened ??= await pool.openStore({ chunkBytes, readOnly, attachment });

@@ -68,6 +68,11 @@ export class TraceRecorder implements RequestObserver {
   private writing: Promise<void> | null = null;
   private readonly timer: NodeJS.Timeout;
 
+  /** Loads what `start` takes, which may be asked for long after; that it failed is told then. */
+  static prepare(): void {
+    loadPayloadHash().catch(() => {});
+  }
+
   /** @throws TapdiskError TRACE_EXISTS, TRACE_WRITE_FAILED */
   static async start(options: RecorderOptions): Promise<TraceRecorder> {
     const hash = await loadPayloadHash();

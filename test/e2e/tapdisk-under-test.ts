@@ -18,7 +18,7 @@ const DRIVER_TYPE_AIO = 0;
 const POOL = 'test';
 const VOLUME = 'disk';
 const MINOR = 1;
-const COOKIE = 7;
+export const COOKIE = 7;
 
 export const PROGRAM = join(PROJECT_ROOT, 'bin/tapdisk');
 
@@ -33,6 +33,8 @@ export interface UnderTestOptions {
   readonly etcdEndpoints?: readonly string[];
   /** Below which directory to work; the default is the system's for temporary files. */
   readonly below?: string;
+  /** What is started; the project's own unless told. */
+  readonly program?: string;
   /** Where the pool is to be; the default is in the directory of everything else. */
   readonly poolDirectory?: string;
   readonly env?: Readonly<Record<string, string>>;
@@ -49,6 +51,7 @@ export class TapdiskUnderTest {
   readonly path = `${POOL}/${VOLUME}`;
   readonly deviceDirectory: string;
   readonly poolDirectory: string;
+  private readonly program: string;
   /** What every process of this test needs in its environment. */
   readonly env: Readonly<Record<string, string>>;
   private running: Running | null = null;
@@ -60,6 +63,7 @@ export class TapdiskUnderTest {
     options: UnderTestOptions,
   ) {
     this.deviceDirectory = join(directory, 'rings', `blktap${MINOR}`);
+    this.program = options.program ?? PROGRAM;
     this.poolDirectory = options.poolDirectory ?? join(directory, 'pool');
     this.env = {
       TAPDISK_TS_CONFIG_DIR: join(directory, 'config'),
@@ -169,7 +173,7 @@ export class TapdiskUnderTest {
     const directory = join(this.directory, 'fifos', String(this.starts++));
     mkdirSync(directory, { mode: 0o700 });
     const client = new FifoClient({ directory, minor: MINOR });
-    await client.spawn({ program: PROGRAM, env: this.env });
+    await client.spawn({ program: this.program, env: this.env });
     const pid = await client.pid();
     await client.open(COOKIE, { path, readOnly, driverType: DRIVER_TYPE_AIO });
     await client.connect(COOKIE, { minor: MINOR, domid: 0, driverType: DRIVER_TYPE_AIO });
