@@ -7,7 +7,7 @@ import { CHUNK_BYTES_DEFAULT } from '../coordination/limits';
 import { TapdiskError } from '../errors';
 import { BootClock } from '../etcd/boot-clock';
 import { Compactor } from '../etcd/compactor';
-import { openEtcd } from '../etcd/open-etcd';
+import { loadEtcdClient, openEtcd } from '../etcd/open-etcd';
 import type { ChunkStore } from '../store/chunk-store';
 import { type EtcdStoreOptions, openEtcdStore } from '../store/etcd/etcd-store';
 import { checkEtcdVolume } from '../store/etcd/volume-size';
@@ -19,6 +19,8 @@ import type { Pool, PoolSetting } from './open-pool';
 import { type EtcdPoolConfig, storePathOf } from './pool-config';
 import { readPoolIdentity } from './pool-identity';
 import { openStoreOfKind, type OpenStore } from './store-kinds';
+
+export { loadEtcdClient };
 
 /** As openPool. */
 export async function openEtcdPool(

@@ -3,7 +3,6 @@ import type { Coordination } from '../coordination/coordination';
 import type { EtcdCoordination } from '../coordination/etcd/etcd-coordination';
 import { checkName } from '../coordination/name';
 import type { Etcd } from '../etcd/etcd';
-import { loadEtcdClient } from '../etcd/open-etcd';
 import type { ChunkStore } from '../store/chunk-store';
 import { poolsDirectory } from './config-directory';
 import { isEtcdPool, listPoolNames, readPoolConfig } from './pool-config';
@@ -70,8 +69,7 @@ export async function loadPools({ env, uid }: PoolSetting = {}): Promise<void> {
       localPools();
       continue;
     }
-    etcdPools();
-    loadEtcdClient();
+    etcdPools().loadEtcdClient();
   }
 }
 

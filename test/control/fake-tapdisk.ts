@@ -11,17 +11,17 @@ const ROOT = path.join(__dirname, '../..');
  * opens, `undying` cannot be stolen; others work.
  */
 export function makeFakeTapdisk(directory: string): string {
-  compile('lib', directory, (name) => name === 'errors.ts' || name === 'assert.ts');
-  compile('lib/control', directory, () => true);
+  compile('lib', directory);
+  compile('lib/control', directory);
   const program = path.join(directory, 'tapdisk');
   writeFileSync(program, PROGRAM, { mode: 0o755 });
   return program;
 }
 
-function compile(folder: string, directory: string, wanted: (name: string) => boolean): void {
+function compile(folder: string, directory: string): void {
   mkdirSync(path.join(directory, folder), { recursive: true });
   for (const name of readdirSync(path.join(ROOT, folder))) {
-    if (!name.endsWith('.ts') || !wanted(name)) continue;
+    if (!name.endsWith('.ts')) continue;
     const { code } = transformFileSync(path.join(ROOT, folder, name), {
       swcrc: false,
       jsc: { parser: { syntax: 'typescript' }, target: 'es2022' },
@@ -42,7 +42,7 @@ require('node:module').Module._initPaths();
 const { FifoServer } = require('./lib/control/fifo-server.js');
 const { SocketServer } = require('./lib/control/socket-server.js');
 const { Failures } = require('./lib/control/failures.js');
-const { createLog } = require('./lib/control/log.js');
+const { createLog } = require('./lib/control/create-log.js');
 const { handleSignals } = require('./lib/control/signals.js');
 const { TapdiskError } = require('./lib/errors.js');
 
