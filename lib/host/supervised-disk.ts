@@ -160,8 +160,8 @@ export class SupervisedDisk {
     try {
       named = namedVolume(this.backEnd, nodes, this.setting.markersDirectory);
     } catch (error) {
-      if (this.serving === null) await this.refuse(error, nodes, true);
-      return;
+      if (this.serving !== null) return;
+      return isLeaving ? this.giveUp() : this.refuse(error, nodes, true);
     }
     this.isForeign = named === null;
     if (named === null) return;

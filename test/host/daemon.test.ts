@@ -202,9 +202,12 @@ describe('lets go', () => {
     await room.told(`${AT}/state`, /^6$/);
   });
 
-  test('of a disk that was refused, once the toolstack takes it away', async () => {
+  test.each([
+    ['for its volume', 'main/refused'],
+    ['for its name', 'main/web,devtype=cdrom'],
+  ])('of a disk that was refused %s, once the toolstack takes it away', async (_, params) => {
     await room.daemon();
-    room.makeBackEnd(AT, { ...SCRIPT, params: 'main/refused' });
+    room.makeBackEnd(AT, { ...SCRIPT, params });
     await room.told(`${AT}/state`, /^2$/);
     room.xenstored.writeAll(AT, { online: '0', state: '5' });
     await room.told(`${AT}/state`, /^6$/);
