@@ -4,7 +4,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .PHONY: help deps build demo demo-ha test test-nbd test-etcd test-etcd-overwrite test-crash \
   test-cluster test-cluster-moosefs simulate test-simulation test-model lint format bench-etcd-store \
-  xen-lab test-xen xen-shell bench bench-plot bench-allocations bench-profile soak install uninstall clean
+  xen-lab test-xen xen-demo xen-shell bench bench-plot bench-allocations bench-profile soak install uninstall clean
 
 PREFIX ?= /usr/local
 LIBDIR := $(PREFIX)/lib/tapdisk-ts
@@ -110,6 +110,9 @@ xen-lab: build ## Build what the Xen lab boots, from Debian packages, in .xen-la
 
 test-xen: xen-lab ## Real guests on a real Xen in QEMU (CASE=name; KEEP=1 leaves it running; minutes)
 	@PATH=$$PATH:/sbin:/usr/sbin node dist/test/xen/xen-test.js
+
+xen-demo: xen-lab ## To watch: a guest on a real Xen uses a volume, live figures beside it (a minute)
+	@PATH=$$PATH:/sbin:/usr/sbin node dist/test/xen/xen-demo.js
 
 xen-shell: xen-lab ## Boot the Xen lab on this terminal, with a shell in dom0
 	@node dist/test/xen/lab/shell.js

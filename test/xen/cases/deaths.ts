@@ -9,15 +9,15 @@ const MIB = 48;
 /** @returns fio's longest request, in seconds */
 async function underLoad(
   site: Site,
-  body: (volume: string, guest: Guest) => Promise<void>,
+  volume: string,
+  body: (guest: Guest) => Promise<void>,
 ): Promise<number> {
-  const volume = await site.volume('64M');
   const guest = await site.plug(volume);
   // The load's own failure is told first: it is what the guest saw.
   const load = verified(guest, PLUGGED, MIB);
   load.catch(() => undefined);
   await isLoaded(guest, PLUGGED);
-  const deed = body(volume, guest);
+  const deed = body(guest);
   deed.catch(() => undefined);
   const longest = await load;
   await deed;
@@ -25,10 +25,15 @@ async function underLoad(
   return longest;
 }
 
-export const killDisk: Case = async (site) => {
+/**
+ * The disk's process is killed, and another takes its place.
+ *
+ * @returns the guest's longest request, in seconds
+ */
+export async function killedUnderLoad(site: Site, volume: string): Promise<number> {
   const { lab } = site;
   let [before, after] = [0, 0];
-  const longest = await underLoad(site, async (volume) => {
+  const longest = await underLoad(site, volume, async () => {
     before = await pidOf(lab, volume);
     await lab.dom0(`kill -9 ${before}`);
     const served = `tapdisk-ts list --running | grep ${volume} | grep -v ' ${before} '`;
@@ -36,13 +41,19 @@ export const killDisk: Case = async (site) => {
     after = await pidOf(lab, volume);
   });
   if (before === 0 || after === 0 || before === after) throw new Error('no process was replaced');
+  return longest;
+}
+
+export const killDisk: Case = async (site) => {
+  const longest = await killedUnderLoad(site, await site.volume('64M'));
   return `no I/O error, verify passes; the guest's longest request ${longest.toFixed(2)} s`;
 };
 
 export const killDaemonCase: Case = async (site) => {
   const { lab } = site;
+  const volume = await site.volume('64M');
   let [before, after] = [0, 0];
-  const longest = await underLoad(site, async (volume) => {
+  const longest = await underLoad(site, volume, async () => {
     before = await pidOf(lab, volume);
     await killDaemon(lab);
     await startDaemon(lab);

@@ -35,7 +35,8 @@ export const hostile: Case = async (site) => {
   const { lab } = site;
   const peaceful = await site.guestOn([await site.volume('256M')]);
   const volumes: string[] = [];
-  while (volumes.length < ATTACKS.length) volumes.push(await site.volume('16M', '64K'));
+  while (volumes.length < ATTACKS.length)
+    volumes.push(await site.volume('16M', { chunkSize: '64K' }));
   const attacker = await site.guestOn(volumes, {
     kernelOptions: 'module_blacklist=xen_blkfront',
   });

@@ -6,7 +6,10 @@ import { blockAttach, fioVerify, plainLine, scriptPv, scriptPvh } from './by-xl'
 import { destroyed, killDaemonCase, killDisk } from './deaths';
 import { discard, resize, twoDisksTwoGuests } from './disks';
 import { powerCut, saveRestore } from './ends';
+import { etcdPool } from './etcd-pool';
 import { hostile } from './hostile';
+import { readOnly } from './read-only';
+import { rings } from './rings';
 import { xenBlkback } from './xen-blkback';
 
 export const CASES: Readonly<Record<string, Case>> = {
@@ -19,6 +22,8 @@ export const CASES: Readonly<Record<string, Case>> = {
   'attach-domain': attachDomain,
   'kill-disk': killDisk,
   'kill-daemon': killDaemonCase,
+  'read-only': readOnly,
+  rings,
   'two-guests': twoDisksTwoGuests,
   discard,
   resize,
@@ -27,4 +32,5 @@ export const CASES: Readonly<Record<string, Case>> = {
   'power-cut': powerCut,
   hostile,
   'beside-blkback': besideBlkback,
+  'etcd-pool': etcdPool,
 };

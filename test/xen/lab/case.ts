@@ -9,6 +9,13 @@ export const PLUGGED = '/dev/xvdb';
 export const POOL = 'main';
 export const POOL_DIRECTORY = '/data/pool';
 
+export interface VolumeOptions {
+  /** '1M' where it is not said. */
+  readonly chunkSize?: string;
+  /** POOL where it is not said. */
+  readonly pool?: string;
+}
+
 /** Resolves with the figures, for one line; fails by throwing. */
 export type Case = (site: Site) => Promise<string>;
 
@@ -31,9 +38,12 @@ export class Site {
     readonly say: (text: string) => void,
   ) {}
 
-  /** A new volume, e.g. of '512M', in chunks of 1 MiB unless told. @returns "main/…" */
-  async volume(size: string, chunkSize = '1M'): Promise<string> {
-    const volume = `${POOL}/${this.name}-${unique()}`;
+  /** A new volume, e.g. of '512M'. @returns "main/…" */
+  async volume(
+    size: string,
+    { chunkSize = '1M', pool = POOL }: VolumeOptions = {},
+  ): Promise<string> {
+    const volume = `${pool}/${this.name}-${unique()}`;
     this.volumes.push(volume);
     await this.lab.dom0(`tapdisk-ts create ${volume} --size ${size} --chunk-size ${chunkSize}`);
     return volume;

@@ -10,6 +10,10 @@ export interface GuestOptions {
   readonly disks: readonly string[];
   /** Guest kernel options, e.g. 'xen_blkfront.max_ring_page_order=2'. */
   readonly kernelOptions?: string;
+  /** Its blkfront asks for no more queues. 1 where it is not said. */
+  readonly vcpus?: number;
+  /** Done once its disks are attached, before its first instruction. */
+  readonly beforeBoot?: () => Promise<void>;
 }
 
 const MEMORY_MIB = 192;
@@ -30,7 +34,9 @@ export class Guest {
   /** `xl create`, and waits until the guest takes commands. @throws Error with xl's sentences */
   static async create(lab: Lab, name: string, options: GuestOptions): Promise<Guest> {
     await lab.put(`/tmp/${name}.cfg`, configOf(name, options));
-    await lab.dom0(`xl create /tmp/${name}.cfg`, { timeoutMs: CREATE_TIMEOUT_MS });
+    await lab.dom0(`xl create -p /tmp/${name}.cfg`, { timeoutMs: CREATE_TIMEOUT_MS });
+    await options.beforeBoot?.();
+    await lab.dom0(`xl unpause ${name}`);
     const guest = new Guest(lab, name, await domidOf(lab, name));
     await guest.isReady();
     return guest;
@@ -93,7 +99,7 @@ async function domidOf(lab: Lab, name: string): Promise<number> {
 }
 
 function configOf(name: string, options: GuestOptions): string {
-  const { type = 'pv', disks, kernelOptions = '' } = options;
+  const { type = 'pv', disks, kernelOptions = '', vcpus = 1 } = options;
   const kernel = 'console=hvc0 quiet loglevel=4 mitigations=off random.trust_cpu=on';
   return [
     `name = "${name}"`,
@@ -101,7 +107,7 @@ function configOf(name: string, options: GuestOptions): string {
     'kernel = "/lab/vmlinux"',
     'ramdisk = "/lab/guest.cpio"',
     `memory = ${MEMORY_MIB}`,
-    'vcpus = 1',
+    `vcpus = ${vcpus}`,
     `extra = "${kernel} ${kernelOptions}"`,
     `disk = [${disks.map((disk) => `'${disk}'`).join(', ')}]`,
     'on_poweroff = "destroy"',
