@@ -1,6 +1,7 @@
 /**
- * A guest whose front end breaks every rule (guest/hostile.c), one disk an attack, beside a guest that
- * verifies what it writes: only the attacked disk may be stopped, and its reason is named.
+ * A guest whose front end breaks every rule (guest/hostile.c), and connects again after each attack,
+ * beside a guest that verifies what it writes: only the attacker's disk may be stopped, for a reason
+ * that is named.
  */
 import type { Case, Site } from '../lab/case';
 import type { Guest } from '../lab/guest';
@@ -28,16 +29,14 @@ const ATTACKS: readonly Attack[] = [
 const ATTACK_SECONDS = 4;
 /** MiB that the other guest writes and verifies meanwhile, again and again. */
 const LOAD_MIB = 24;
-/** xvda; the next disks are 16 apart (xen-vbd-interface(7)). */
+/** xvda (xen-vbd-interface(7)). */
 const XVDA = 51712;
 
 export const hostile: Case = async (site) => {
   const { lab } = site;
   const peaceful = await site.guestOn([await site.volume('256M')]);
-  const volumes: string[] = [];
-  while (volumes.length < ATTACKS.length)
-    volumes.push(await site.volume('16M', { chunkSize: '64K' }));
-  const attacker = await site.guestOn(volumes, {
+  const attacked = await site.volume('16M', { chunkSize: '64K' });
+  const attacker = await site.guestOn([attacked], {
     kernelOptions: 'module_blacklist=xen_blkfront',
   });
   await attacker.sh('modprobe xen-gntalloc; modprobe xen-evtchn');
@@ -46,9 +45,7 @@ export const hostile: Case = async (site) => {
   load.catch(() => undefined);
   await isLoaded(peaceful, '/dev/xvda');
   const told: string[] = [];
-  for (const [index, attack] of ATTACKS.entries()) {
-    told.push(await tryAttack(site, attacker, attack, XVDA + 16 * index));
-  }
+  for (const attack of ATTACKS) told.push(await tryAttack(site, attacker, attack));
   isOver = true;
   told.push(`the other guest verified ${await load} times meanwhile`);
   if (!(await daemonRuns(lab))) throw new Error('the daemon did not live on');
@@ -61,15 +58,14 @@ async function tryAttack(
   site: Site,
   attacker: Guest,
   { name, stoppedFor }: Attack,
-  device: number,
 ): Promise<string> {
-  const output = await attacker.sh(`hostile ${device} ${name} ${ATTACK_SECONDS}`);
+  const output = await attacker.sh(`hostile ${XVDA} ${name} ${ATTACK_SECONDS}`);
   const over = /over: (\d+) okay, (\d+) refused, (\d+) unanswered, back end in state (\d)/.exec(
     output,
   );
   if (over === null) throw new Error(`${name}: ${output.trim()}`);
   const [okay, refused, unanswered, state] = over.slice(1).map(Number);
-  const node = `/local/domain/0/backend/vbd/${attacker.domid}/${device}/error`;
+  const node = `/local/domain/0/backend/vbd/${attacker.domid}/${XVDA}/error`;
   const error = await site.lab.dom0(`if xenstore-exists ${node}; then xenstore-read ${node}; fi`);
   if (stoppedFor === null) {
     if (error !== '' || unanswered > 0 || state !== 4) {

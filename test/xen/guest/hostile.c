@@ -2,8 +2,8 @@
  * A front end that breaks the rules: `hostile DEVID ATTACK [SECONDS]`, in a guest without blkfront.
  *
  * It connects to the back end of device/vbd/DEVID as blkfront does (xenbus.h, blkif.h, ring.h), then
- * attacks, and tells in one line what was answered and the back end's state. Layouts: gntalloc.h,
- * evtchn.h and xs_wire.h of Linux and Xen.
+ * attacks, tells in one line what was answered and the back end's state, and closes, so that the next
+ * can connect. Layouts: gntalloc.h, evtchn.h and xs_wire.h of Linux and Xen.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -24,7 +24,7 @@
 #define CONNECT_SECONDS 60
 
 enum { XS_READ = 2, XS_WRITE = 11, XS_ERROR = 16 };
-enum { INIT_WAIT = 2, INITIALISED = 3, CONNECTED = 4 };
+enum { INITIALISING = 1, INIT_WAIT, INITIALISED, CONNECTED, CLOSING, CLOSED };
 enum { OP_READ = 0, OP_WRITE = 1, OP_FLUSH = 3, OP_DISCARD = 5, OP_INDIRECT = 6 };
 
 struct xs_header { uint32_t type, req_id, tx_id, len; };
@@ -158,6 +158,15 @@ static void connect_ring(const char *front, char *back) {
   set(front, "state", INITIALISED);
   await_state(back, CONNECTED);
   set(front, "state", CONNECTED);
+}
+
+/* As a driver that is unloaded, and loaded again. */
+static void disconnect(const char *front, const char *back) {
+  set(front, "state", CLOSING);
+  set(front, "state", CLOSED);
+  await_state(back, CLOSED);
+  set(front, "state", INITIALISING);
+  await_state(back, INIT_WAIT);
 }
 
 static void kick(void) {
@@ -315,6 +324,8 @@ int main(int count, char **words) {
     snprintf(state, sizeof state, "%s/state", back);
     printf("hostile: %s over: %lu okay, %lu refused, %u unanswered, back end in state %d\n",
            words[2], okay, refused, settle(2), number_at(state));
+    fflush(stdout);
+    disconnect(front, back);
     return 0;
   }
   return printf("hostile: no attack %s\n", words[2]), 2;

@@ -62,13 +62,17 @@ export class Site {
     return this.guest({ ...options, disks });
   }
 
-  /** The guest that cases share, with a volume plugged in as PLUGGED by `xl block-attach`. */
-  async plug(volume: string): Promise<Guest> {
+  /**
+   * The guest that cases share, with a volume plugged in as PLUGGED by `xl block-attach`.
+   *
+   * @param access as diskLine takes it
+   */
+  async plug(volume: string, access?: string): Promise<Guest> {
     if (shared === null || (await this.lab.run(`xl domid ${shared.name}`)).status !== 0) {
       shared = await Guest.create(this.lab, `shared-g${unique()}`, { disks: [] });
     }
     this.plugged = volume;
-    await this.lab.dom0(`xl block-attach ${shared.name} '${diskLine(volume, 'xvdb')}'`);
+    await this.lab.dom0(`xl block-attach ${shared.name} '${diskLine(volume, 'xvdb', access)}'`);
     await deviceIsThere(shared);
     return shared;
   }
@@ -102,7 +106,7 @@ export async function deviceIsThere(guest: Guest, device = PLUGGED): Promise<voi
   await guest.sh(`for i in $(seq 150); do [ -b ${device} ] && exit 0; sleep 0.2; done; exit 1`);
 }
 
-/** As an admin writes it in an xl config. */
+/** As an admin writes it in an xl config. `access`: 'w' or 'ro', and other words for xl behind it. */
 export function diskLine(volume: string, vdev: string, access = 'w'): string {
   return `script=block-tapdisk-ts,vdev=${vdev},access=${access},target=${volume}`;
 }
