@@ -22,7 +22,7 @@ const ATTACKS: readonly Attack[] = [
   { name: 'rewrite', stoppedFor: null },
   { name: 'storm', stoppedFor: null },
   { name: 'overflow', stoppedFor: /producer overflow/ },
-  { name: 'rewind', stoppedFor: /producer rewound/ },
+  { name: 'rewind', stoppedFor: /producer (overflow|rewound)/ },
   { name: 'scribble', stoppedFor: /producer (overflow|rewound)/ },
 ];
 
