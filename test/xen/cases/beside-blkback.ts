@@ -1,6 +1,8 @@
 /** A volume beside a raw file on loop that the kernel's own back end serves, in one boot, in turns. */
 import type { Case } from '../lab/case';
+import { killDaemon, startDaemon } from '../lab/daemon';
 import type { Guest } from '../lab/guest';
+import type { Lab } from '../lab/lab';
 import { fioRate, type Load } from './fio-rate';
 
 const MIB = 2 ** 20;
@@ -18,42 +20,52 @@ const AUTOPROBE = '/sys/bus/xen-backend/drivers_autoprobe';
 
 export const besideBlkback: Case = async (site) => {
   const { lab, say } = site;
-  const volume = await site.volume(`${SIZE_MIB}M`);
   await lab.dom0(`truncate -s ${SIZE_MIB}M ${FILE}; modprobe xen-blkback`);
   try {
     const theirs = await site.guest({ disks: [`${FILE},raw,xvda,rw`] });
     // What is made from here on is not the kernel's back end's.
     await lab.dom0(`echo 0 >${AUTOPROBE}`);
-    const ours = await site.guestOn([volume]);
-    for (const guest of [theirs, ours]) await fill(guest);
-    const told: string[] = [];
-    for (const load of LOADS) {
-      const line = await compare(ours, theirs, load);
-      say(`       ${line}`);
-      told.push(line);
-    }
+    const copied = await site.guestOn([await site.volume(`${SIZE_MIB}M`)]);
+    await restartDaemon(lab, 'TAPDISK_TS_XEN_GRANTS=persistent');
+    const persistent = await site.guestOn([await site.volume(`${SIZE_MIB}M`)]);
+    const guests = { 'xen-blkback': theirs, 'grants copied': copied, 'grants kept': persistent };
+    for (const guest of Object.values(guests)) await fill(guest);
+    for (const load of LOADS) say(`       ${await compare(guests, load)}`);
     await theirs.shutDown();
-    return `${told.length} loads, ${ROUNDS} rounds of ${SECONDS} s each`;
+    return `${LOADS.length} loads, ${ROUNDS} rounds of ${SECONDS} s each`;
   } finally {
+    await restartDaemon(lab);
     await lab.run(`echo 1 >${AUTOPROBE}; rmmod xen-blkback; rm -f ${FILE}`);
   }
 };
 
-/** So that neither side finds holes. */
+/** The processes of disks stay as they are. */
+async function restartDaemon(lab: Lab, environment?: string): Promise<void> {
+  await killDaemon(lab);
+  await startDaemon(lab, environment);
+}
+
+/** So that nobody finds holes. */
 async function fill(guest: Guest): Promise<void> {
   await guest.sh(`dd if=/dev/zero of=/dev/xvda bs=1M count=${SIZE_MIB} oflag=direct 2>/dev/null`);
 }
 
-async function compare(ours: Guest, theirs: Guest, load: Load): Promise<string> {
-  const rates: { ours: number[]; theirs: number[] } = { ours: [], theirs: [] };
+/** All in turns; ratios are to the first. */
+async function compare(guests: Readonly<Record<string, Guest>>, load: Load): Promise<string> {
+  const rates = Object.entries(guests).map(([name, guest]) => ({
+    name,
+    guest,
+    all: [] as number[],
+  }));
   for (let round = 0; round < ROUNDS; round++) {
-    rates.theirs.push(await fioRate(theirs, '/dev/xvda', load, SECONDS));
-    rates.ours.push(await fioRate(ours, '/dev/xvda', load, SECONDS));
+    for (const { guest, all } of rates) all.push(await fioRate(guest, '/dev/xvda', load, SECONDS));
   }
-  const [mine, other] = [median(rates.ours), median(rates.theirs)];
-  const name = `${load.rw} ${load.blockBytes} depth ${load.depth}`;
-  const ratio = (mine / other).toFixed(2);
-  return `${name}: ${inMib(mine)} beside ${inMib(other)} of xen-blkback, ratio ${ratio}`;
+  const first = median(rates[0].all);
+  const told = rates.map(({ name, all }) => {
+    const rate = median(all);
+    return `${name} ${inMib(rate)} (${(rate / first).toFixed(2)})`;
+  });
+  return `${load.rw} ${load.blockBytes} depth ${load.depth}: ${told.join(', ')}`;
 }
 
 const median = (values: readonly number[]): number =>

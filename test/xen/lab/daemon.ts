@@ -7,9 +7,11 @@ const PID = '/run/lab-daemon.pid';
 /** Where others use the machine too, Node alone may need a minute to start in emulation. */
 const START_TIMEOUT_MS = 180_000;
 
-/** Starts it, and waits until it watches. */
-export async function startDaemon(lab: Lab): Promise<void> {
-  await lab.dom0(`setsid tapdisk-ts daemon >${LOG} 2>&1 </dev/null & echo $! >${PID}`);
+/** Starts it with words like NAME=value before it, and waits until it watches. */
+export async function startDaemon(lab: Lab, environment = ''): Promise<void> {
+  await lab.dom0(
+    `setsid env ${environment} tapdisk-ts daemon >${LOG} 2>&1 </dev/null & echo $! >${PID}`,
+  );
   await lab.until('the daemon watches xenstore', `grep watches ${LOG}`, START_TIMEOUT_MS);
 }
 
