@@ -1,6 +1,5 @@
 /** What an admin writes for xl: PV and PVH by script, a plain raw line, disks plugged in and out. */
 import { type Case, diskLine, PLUGGED } from '../lab/case';
-import { pidOf } from '../lab/daemon';
 import { fileSystemHolds } from './file-system';
 import { verified } from './fio';
 
@@ -40,7 +39,7 @@ export const blockAttach: Case = async (site) => {
   const guest = await site.plug(volume);
   await fileSystemHolds(guest, PLUGGED);
   await site.unplug();
-  if ((await pidOf(lab, volume)) !== 0) throw new Error('a process still serves the volume');
+  await lab.dom0(`! tapdisk-ts list --running | grep ${volume}`);
   const wrong = diskLine('main/nowhere', 'xvdb');
   const { status, output } = await lab.run(`xl block-attach ${guest.name} '${wrong}'`);
   if (status === 0) throw new Error('a volume that is not there was attached');

@@ -1,6 +1,6 @@
 /** kill -9 of what serves a guest, while the guest writes and verifies. */
 import { type Case, PLUGGED, type Site } from '../lab/case';
-import { killDaemon, pidOf, startDaemon } from '../lab/daemon';
+import { killDaemon, pidNodeOf, pidOf, startDaemon } from '../lab/daemon';
 import type { Guest } from '../lab/guest';
 import { isLoaded, verified } from './fio';
 
@@ -32,16 +32,12 @@ async function underLoad(
  */
 export async function killedUnderLoad(site: Site, volume: string): Promise<number> {
   const { lab } = site;
-  let [before, after] = [0, 0];
-  const longest = await underLoad(site, volume, async () => {
-    before = await pidOf(lab, volume);
-    await lab.dom0(`kill -9 ${before}`);
-    const served = `tapdisk-ts list --running | grep ${volume} | grep -v ' ${before} '`;
-    await lab.until('another process serves the volume', served);
-    after = await pidOf(lab, volume);
+  return underLoad(site, volume, async (guest) => {
+    const killed = await pidOf(lab, guest);
+    await lab.dom0(`kill -9 ${killed}`);
+    const replaced = `pid=$(xenstore-read ${pidNodeOf(guest)}) && [ $pid != ${killed} ]`;
+    await lab.until('another process serves the volume', replaced);
   });
-  if (before === 0 || after === 0 || before === after) throw new Error('no process was replaced');
-  return longest;
 }
 
 export const killDisk: Case = async (site) => {
@@ -53,13 +49,14 @@ export const killDaemonCase: Case = async (site) => {
   const { lab } = site;
   const volume = await site.volume('64M');
   let [before, after] = [0, 0];
-  const longest = await underLoad(site, volume, async () => {
-    before = await pidOf(lab, volume);
+  const longest = await underLoad(site, volume, async (guest) => {
+    before = await pidOf(lab, guest);
     await killDaemon(lab);
     await startDaemon(lab);
-    after = await pidOf(lab, volume);
+    after = await pidOf(lab, guest);
+    await lab.dom0(`kill -0 ${after}`);
   });
-  if (before === 0 || before !== after) {
+  if (before !== after) {
     throw new Error(`the disk's process was ${before}, now ${after}`);
   }
   return `the disk's process is the same; the guest's longest request ${longest.toFixed(2)} s`;

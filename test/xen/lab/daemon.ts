@@ -1,4 +1,5 @@
 /** `tapdisk-ts daemon` in dom0, and the processes that it starts. */
+import type { Guest } from './guest';
 import type { Lab } from './lab';
 
 const LOG = '/var/log/tapdisk-ts-daemon.log';
@@ -23,15 +24,12 @@ export async function killDaemon(lab: Lab): Promise<void> {
   await lab.dom0(`kill -9 $(cat ${PID})`);
 }
 
-interface RunningDisk {
-  readonly volume: string;
-  readonly pid: number;
-  readonly state: string;
+/** Where the daemon writes the pid of the process that serves a guest's PLUGGED disk. */
+export function pidNodeOf(guest: Guest): string {
+  return `/local/domain/0/backend/vbd/${guest.domid}/51728/tapdisk-ts-pid`;
 }
 
-/** @returns 0 where no process serves it */
-export async function pidOf(lab: Lab, volume: string): Promise<number> {
-  const { output } = await lab.run('tapdisk-ts list --running --json 2>/dev/null');
-  const disks = JSON.parse(output || '[]') as RunningDisk[];
-  return disks.find((disk) => disk.volume === volume)?.pid ?? 0;
+/** @throws Error where no process serves the guest's PLUGGED disk */
+export async function pidOf(lab: Lab, guest: Guest): Promise<number> {
+  return Number(await lab.dom0(`xenstore-read ${pidNodeOf(guest)}`));
 }
