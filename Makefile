@@ -47,7 +47,7 @@ native-bindings/addon/build/.built: node_modules/.installed $(ADDON_SOURCES)
 	  || echo 'The addon was not built; tapdisk-ts falls back to ffi-napi (see tapdisk-ts doctor).'
 	@mkdir -p $(@D) && touch $@
 
-demo: build ## A tapdisk started by its pipes, 20,000 requests verified, kill -9 in the middle
+demo: build ## A real guest's trace; then 20,000 requests to a tapdisk by its pipes, kill -9 amid them
 	@node dist/test/demo/demo.js
 
 demo-ha: build ## Three etcd members, two hosts: the owner is killed under load, the other goes on

@@ -5,6 +5,7 @@
  */
 import { writeFileSync } from 'node:fs';
 import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { makeAndFill, remountAndCompare } from './cases/file-system';
 import { diskLine, POOL, POOL_DIRECTORY, Site } from './lab/case';
 import { startDaemon } from './lab/daemon';
@@ -14,7 +15,8 @@ import { inLab } from './lab/paths';
 
 const TRACE = inLab('guest.trace');
 const DOM0_TRACE = '/data/guest.trace';
-const SHOW_STATISTICS_MS = 3_000;
+const WATCH_SECONDS = 5;
+const WATCHED = '/run/watched-statistics';
 
 const say = (text: string): boolean => process.stdout.write(`${text.trimEnd()}\n`);
 
@@ -29,15 +31,17 @@ async function inGuest(guest: Guest, command: string): Promise<void> {
   await guest.sh(command);
 }
 
-/** @returns what ends it */
-function showStatistics(lab: Lab, volume: string): () => void {
-  const timer = setInterval(() => {
-    lab.run(`tapdisk-ts stats ${volume} | grep -E '^(OPERATION|read|write|flush|discard) '`).then(
-      ({ output }) => say(output.replace(/^/gm, '    ')),
-      () => undefined,
-    );
-  }, SHOW_STATISTICS_MS);
-  return () => clearInterval(timer);
+/** Until `isOver`, what one `stats --watch` in dom0 prints: a start of Node for each look would be dear. */
+async function showStatistics(lab: Lab, volume: string, isOver: () => boolean): Promise<void> {
+  const watch = `tapdisk-ts stats ${volume} --watch ${WATCH_SECONDS}`;
+  await lab.dom0(`setsid ${watch} >${WATCHED} 2>&1 </dev/null & echo $! >${WATCHED}.pid`);
+  say(`dom0# ${watch}`);
+  for (let shown = 0; !isOver(); await sleep(WATCH_SECONDS * 1000)) {
+    const { output } = await lab.run(`tail -c +${shown + 1} ${WATCHED}`);
+    if (output !== '') say(output.replace(/^/gm, '    '));
+    shown += Buffer.byteLength(output);
+  }
+  await lab.dom0(`kill $(cat ${WATCHED}.pid)`);
 }
 
 async function useDisk(guest: Guest): Promise<void> {
@@ -64,12 +68,12 @@ async function demo(lab: Lab): Promise<void> {
     beforeBoot: () => inDom0(lab, `tapdisk-ts record ${volume} --output ${DOM0_TRACE}`),
   });
   await inDom0(lab, 'xl list');
-  const ended = showStatistics(lab, volume);
-  try {
-    await useDisk(guest);
-  } finally {
-    ended();
-  }
+  let isOver = false;
+  const shown = showStatistics(lab, volume, () => isOver);
+  shown.catch(() => undefined);
+  await useDisk(guest);
+  isOver = true;
+  await shown;
   await inDom0(lab, `tapdisk-ts record ${volume} --stop`);
   await inDom0(lab, `tapdisk-ts stats ${volume}`);
   writeFileSync(TRACE, Buffer.from(await lab.dom0(`base64 ${DOM0_TRACE}`), 'base64'));
