@@ -1,7 +1,6 @@
 /** The C library's functions through ffi-napi, loaded when the first of them is called. */
 import { isMainThread } from 'node:worker_threads';
 import { TapdiskError } from '../lib/errors';
-import { addon } from './addon';
 import { SystemCallError } from './system-call-error';
 
 /** A foreign function; arguments and result are those of its declaration below. */
@@ -16,6 +15,7 @@ export interface ForeignFunction {
  * declared twice under aliases. off_t, size_t and addresses are 64 bits.
  */
 const DECLARATIONS = {
+  open: ['open', 'int', ['string', 'int', 'int']],
   ioctlNumber: ['ioctl', 'int', ['int', 'ulong', 'int64']],
   ioctlPointer: ['ioctl', 'int', ['int', 'ulong', 'pointer']],
   mmap: ['mmap', 'int64', ['int64', 'size_t', 'int', 'int', 'int', 'int64']],
@@ -60,12 +60,8 @@ export function libc(): Libc {
   return loaded;
 }
 
-/**
- * Declares every function now, for those whose guest will wait when they are first called. The addon
- * has all that a disk calls: with it there is nothing to prepare.
- */
+/** Declares every function now, for those whose guest will wait when they are first called. */
 export function prepareLibc(): void {
-  if (addon() !== null) return;
   const { functions } = libc();
   for (const name of Object.keys(DECLARATIONS)) void functions[name as LibcName];
 }

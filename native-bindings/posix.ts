@@ -68,6 +68,11 @@ export function open(path: string, flags: number, mode = 0o600): number {
   return ofNode(() => fs.openSync(path, flags | O_CLOEXEC, mode));
 }
 
+/** As `open`, for a character device: through the C library, as its ioctls are. */
+export function openDevice(path: string, flags: number): number {
+  return call('open', [path, flags | O_CLOEXEC, 0], path);
+}
+
 export function close(fd: number): void {
   ofNode(() => fs.closeSync(fd));
 }

@@ -1,4 +1,5 @@
 /** A tapdisk process, from its two FIFOs to its end. */
+import { addon } from '../../native-bindings/addon';
 import { prepareLibc } from '../../native-bindings/libc';
 import { Failures } from '../control/failures';
 import { dataModelOf, FifoServer, hostTimeoutOf } from '../control/fifo-server';
@@ -31,6 +32,7 @@ async function listen(
 /** For a process that was started ahead: its disk comes at once, or after an upgrade of our files. */
 async function loadKinds(log: Log): Promise<void> {
   loadFrontends();
+  prepareLibc();
   try {
     await loadPools();
   } catch (error) {
@@ -67,8 +69,8 @@ export async function serveFifos(readFifo: string, writeFifo: string): Promise<n
     log,
   });
   log.info({ readFifo, writeFifo, socket: socket?.path }, 'serving');
-  // While nobody waits: a process is often there before its disk is known.
-  setImmediate(prepareLibc);
+  // Without the addon any disk needs it. Nobody waits yet: a process is often there before its disk.
+  if (addon() === null) setImmediate(prepareLibc);
   const ahead = setTimeout(() => {
     if (tapdisk.openDisks === 0) void loadKinds(log);
   }, LOAD_KINDS_AFTER_MS);
