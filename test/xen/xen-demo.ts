@@ -45,7 +45,7 @@ async function showStatistics(lab: Lab, volume: string, isOver: () => boolean): 
 }
 
 async function useDisk(guest: Guest): Promise<void> {
-  say('guest# mke2fs, mount, 24 files of 1 MiB and 200 small ones');
+  say('guest# mke2fs, mount, 12 files of 1 MiB and 100 small ones');
   await makeAndFill(guest);
   await inGuest(
     guest,

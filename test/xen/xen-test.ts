@@ -5,7 +5,7 @@
 import { rmSync } from 'node:fs';
 import { chosenCases } from '../chosen';
 import { CASES } from './cases';
-import { type Case, POOL, POOL_DIRECTORY, Site } from './lab/case';
+import { type Case, deletePool, POOL, POOL_DIRECTORY, Site } from './lab/case';
 import { daemonRuns, startDaemon } from './lab/daemon';
 import { keepEvidence } from './lab/evidence';
 import { Lab } from './lab/lab';
@@ -63,6 +63,7 @@ async function main(): Promise<number> {
   try {
     await prepare(lab);
     for (const [name, one] of cases) if (!(await runCase(name, one, lab))) failed++;
+    await deletePool(lab, POOL);
   } finally {
     if (KEEP) lab.leave();
     else await lab.end();

@@ -13,8 +13,8 @@ const LOADS: readonly Load[] = [
   { rw: 'write', blockBytes: MIB, depth: 4 },
 ];
 const ROUNDS = 3;
-const SECONDS = 4;
-const SIZE_MIB = 256;
+const SECONDS = 2;
+const SIZE_MIB = 128;
 const FILE = '/data/beside.img';
 const AUTOPROBE = '/sys/bus/xen-backend/drivers_autoprobe';
 

@@ -4,7 +4,7 @@ import { fileSystemHolds, makeAndFill, remountAndCompare } from './file-system';
 
 export const twoDisksTwoGuests: Case = async (site) => {
   const volumes = [await site.volume('128M'), await site.volume('128M')];
-  const two = await site.guestOn(volumes);
+  const two = await site.guestOn(volumes, { type: 'pvh' });
   const other = await site.plug(await site.volume('128M'));
   const one = async (): Promise<void> => {
     await fileSystemHolds(two, '/dev/xvda');
@@ -13,7 +13,7 @@ export const twoDisksTwoGuests: Case = async (site) => {
   await Promise.all([one(), fileSystemHolds(other, PLUGGED)]);
   await site.unplug();
   await two.shutDown();
-  return 'three file systems, two of them at the same time, compared and checked';
+  return 'PVH guest with two disks by script=, and a PV guest: three file systems, two at a time, compared and checked';
 };
 
 export const discard: Case = async (site) => {

@@ -1,5 +1,5 @@
 /** A guest on a pool that etcd coordinates: its file system, and the take-over by a second process. */
-import { type Case, PLUGGED } from '../lab/case';
+import { type Case, deletePool, PLUGGED } from '../lab/case';
 import { ETCD_MEMBERS, startEtcd } from '../lab/etcd';
 import { killedUnderLoad } from './deaths';
 import { fileSystemHolds } from './file-system';
@@ -18,6 +18,7 @@ export const etcdPool: Case = async (site) => {
   await fileSystemHolds(guest, PLUGGED);
   await site.unplug();
   const longest = await killedUnderLoad(site, await site.volume('64M', { pool: POOL }));
+  await deletePool(lab, POOL);
   return (
     'three members in dom0, ext4 compared and checked; the process killed under load: ' +
     `no I/O error, verify passes, the guest's longest request ${longest.toFixed(2)} s`

@@ -26,7 +26,7 @@ const ATTACKS: readonly Attack[] = [
   { name: 'scribble', stoppedFor: /producer (overflow|rewound)/ },
 ];
 
-const ATTACK_SECONDS = 4;
+const ATTACK_SECONDS = 3;
 /** MiB that the other guest writes and verifies meanwhile, again and again. */
 const LOAD_MIB = 24;
 /** xvda (xen-vbd-interface(7)). */

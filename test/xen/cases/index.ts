@@ -2,7 +2,7 @@
 import type { Case } from '../lab/case';
 import { attachDomain } from './attach-domain';
 import { besideBlkback } from './beside-blkback';
-import { blockAttach, fioVerify, plainLine, scriptPv, scriptPvh } from './by-xl';
+import { blockAttach, fioVerify, plainLine, scriptPv } from './by-xl';
 import { destroyed, killDaemonCase, killDisk } from './deaths';
 import { discard, resize, twoDisksTwoGuests } from './disks';
 import { powerCut, saveRestore } from './ends';
@@ -10,12 +10,9 @@ import { etcdPool } from './etcd-pool';
 import { hostile } from './hostile';
 import { readOnly } from './read-only';
 import { rings } from './rings';
-import { xenBlkback } from './xen-blkback';
 
 export const CASES: Readonly<Record<string, Case>> = {
-  'xen-blkback': xenBlkback,
   'script-pv': scriptPv,
-  'script-pvh': scriptPvh,
   'plain-line': plainLine,
   'fio-verify': fioVerify,
   'block-attach': blockAttach,

@@ -1,6 +1,5 @@
 /** Shapes of rings that blkfront takes when it is told to: several queues, several pages. */
 import type { Case } from '../lab/case';
-import { fileSystemHolds } from './file-system';
 import { verified } from './fio';
 
 const QUEUES = 2;
@@ -9,7 +8,7 @@ const PAGE_ORDER = 2;
 
 export const rings: Case = async (site) => {
   const { lab } = site;
-  const guest = await site.guestOn([await site.volume('128M')], {
+  const guest = await site.guestOn([await site.volume('64M')], {
     vcpus: QUEUES,
     kernelOptions: `xen_blkfront.max_queues=${QUEUES} xen_blkfront.max_ring_page_order=${PAGE_ORDER}`,
   });
@@ -21,7 +20,6 @@ export const rings: Case = async (site) => {
     throw new Error(`the front end has ${queues} queues of ${2 ** order} pages`);
   }
   await verified(guest, '/dev/xvda', 32);
-  await fileSystemHolds(guest);
   await guest.shutDown();
-  return `${queues} queues of ${2 ** order} pages each; fio verify, ext4 compared and checked`;
+  return `${queues} queues of ${2 ** order} pages each; fio verify`;
 };

@@ -28,7 +28,6 @@ const unique = (): string => (++made).toString(36);
 
 export class Site {
   readonly guests: Guest[] = [];
-  private readonly volumes: string[] = [];
   private plugged: string | null = null;
 
   constructor(
@@ -44,7 +43,6 @@ export class Site {
     { chunkSize = '1M', pool = POOL }: VolumeOptions = {},
   ): Promise<string> {
     const volume = `${pool}/${this.name}-${unique()}`;
-    this.volumes.push(volume);
     await this.lab.dom0(`tapdisk-ts create ${volume} --size ${size} --chunk-size ${chunkSize}`);
     return volume;
   }
@@ -85,7 +83,7 @@ export class Site {
     await this.lab.until('the disk has left xenstore', gone);
   }
 
-  /** Destroys the guests that are left and deletes the volumes. @throws Error where that is refused */
+  /** Destroys the guests that are left. The volumes go with their pool: deletePool. */
   async cleanUp(): Promise<void> {
     for (const { name } of this.guests) await this.lab.run(`xl destroy ${name}`);
     if (this.plugged !== null) {
@@ -95,11 +93,13 @@ export class Site {
         shared = null;
       });
     }
-    for (const volume of this.volumes) {
-      const free = `tapdisk-ts delete ${volume} --yes`;
-      await this.lab.until(`${volume} is free again and deleted`, free, 30_000);
-    }
   }
+}
+
+/** With all its volumes. @throws Error where somebody still has one */
+export async function deletePool(lab: Lab, pool: string): Promise<void> {
+  const command = `tapdisk-ts pool delete ${pool} --force --yes`;
+  await lab.until(`nobody has a volume of ${pool}, and it is deleted`, command, 30_000);
 }
 
 export async function deviceIsThere(guest: Guest, device = PLUGGED): Promise<void> {
