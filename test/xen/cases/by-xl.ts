@@ -1,5 +1,6 @@
 /** What an admin writes for xl: a script, a plain raw line, disks plugged in and out. */
 import { type Case, diskLine, PLUGGED } from '../lab/case';
+import { markerOf } from '../lab/daemon';
 import { fileSystemHolds } from './file-system';
 import { verified } from './fio';
 
@@ -13,8 +14,7 @@ export const scriptPv: Case = async (site) => {
 
 export const plainLine: Case = async (site) => {
   const volume = await site.volume('256M');
-  const marker = `/run/tapdisk-ts/volumes/${volume}`;
-  await site.lab.until('the volume has its marker', `[ -e ${marker} ]`);
+  const marker = await markerOf(site.lab, volume);
   const guest = await site.guest({ disks: [`${marker},raw,xvda,rw`] });
   await fileSystemHolds(guest);
   await guest.shutDown();

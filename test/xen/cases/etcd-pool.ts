@@ -1,5 +1,6 @@
 /** A guest on a pool that etcd coordinates: its file system, and the take-over by a second process. */
 import { type Case, deletePool, PLUGGED } from '../lab/case';
+import { markerOf } from '../lab/daemon';
 import { ETCD_MEMBERS, startEtcd } from '../lab/etcd';
 import { killedUnderLoad } from './deaths';
 import { fileSystemHolds } from './file-system';
@@ -14,7 +15,10 @@ export const etcdPool: Case = async (site) => {
     const settings = `--etcd ${ETCD_MEMBERS} --lease-ttl ${LEASE_SECONDS}`;
     await lab.dom0(`tapdisk-ts pool create ${POOL} --path /data/${POOL} ${settings}`);
   }
-  const guest = await site.plug(await site.volume('128M', { pool: POOL }));
+  const volume = await site.volume('128M', { pool: POOL });
+  // Loading gRPC takes the daemon longer in emulation than libxl waits for a new disk.
+  await markerOf(lab, volume);
+  const guest = await site.plug(volume);
   await fileSystemHolds(guest, PLUGGED);
   await site.unplug();
   const longest = await killedUnderLoad(site, await site.volume('64M', { pool: POOL }));

@@ -24,6 +24,13 @@ export async function killDaemon(lab: Lab): Promise<void> {
   await lab.dom0(`kill -9 $(cat ${PID})`);
 }
 
+/** The volume's marker, once the daemon has seen that there is such a volume. */
+export async function markerOf(lab: Lab, volume: string): Promise<string> {
+  const marker = `/run/tapdisk-ts/volumes/${volume}`;
+  await lab.until('the volume has its marker', `[ -e ${marker} ]`);
+  return marker;
+}
+
 /** Where the daemon writes the pid of the process that serves a guest's PLUGGED disk. */
 export function pidNodeOf(guest: Guest): string {
   return `/local/domain/0/backend/vbd/${guest.domid}/51728/tapdisk-ts-pid`;
