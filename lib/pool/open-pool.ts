@@ -73,8 +73,8 @@ export async function loadPools({ env, uid }: PoolSetting = {}): Promise<void> {
   }
 }
 
-/* eslint-disable @typescript-eslint/no-require-imports -- loaded by the kind of the pool that is
-   opened: most processes see one (docs/architecture.md, What is loaded when) */
+/* eslint-disable @typescript-eslint/no-require-imports -- imports would load etcd coordination for
+   pools of one host, which most processes see alone (docs/architecture.md, What is loaded when) */
 const localPools = (): typeof import('./open-local-pool') =>
   require('./open-local-pool') as typeof import('./open-local-pool');
 const etcdPools = (): typeof import('./open-etcd-pool') =>

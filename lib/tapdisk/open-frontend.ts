@@ -36,8 +36,8 @@ export function loadFrontends(): void {
   xenFrontends();
 }
 
-/* eslint-disable @typescript-eslint/no-require-imports -- a disk has one of them
-   (docs/architecture.md, What is loaded when) */
+/* eslint-disable @typescript-eslint/no-require-imports -- imports would load
+   all front ends for each disk, which has one (docs/architecture.md, What is loaded when) */
 const deviceFrontends = (): typeof import('./open-device-frontend') =>
   require('./open-device-frontend') as typeof import('./open-device-frontend');
 const xenFrontends = (): typeof import('./open-xen-frontend') =>

@@ -23,7 +23,7 @@ function forbid(...modules: readonly string[]): void {
 }
 
 function freshly(argv: readonly string[], env: Record<string, string> = {}): Promise<CommandRun> {
-  // eslint-disable-next-line @typescript-eslint/no-require-imports -- after what is forbidden
+  // eslint-disable-next-line @typescript-eslint/no-require-imports -- an import would come before the modules are forbidden
   const { runCommand } = require('./captured-io') as typeof import('./captured-io');
   return runCommand(argv, { env });
 }

@@ -21,7 +21,7 @@ beforeEach(() => {
   watch(LOCAL, 'local');
   watch(DIR, 'dir');
   watch(ETCD, 'etcd', { loadEtcdClient: () => loaded.push('client') });
-  // eslint-disable-next-line @typescript-eslint/no-require-imports -- after what is watched
+  // eslint-disable-next-line @typescript-eslint/no-require-imports -- an import would come before the modules are watched
   pools = require('../../lib/pool/open-pool') as typeof OpenPool;
 });
 afterEach(() => room.dispose());

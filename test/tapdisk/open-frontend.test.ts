@@ -5,7 +5,7 @@ let frontends: typeof OpenFrontend;
 
 beforeEach(() => {
   jest.resetModules();
-  // eslint-disable-next-line @typescript-eslint/no-require-imports -- anew for each test
+  // eslint-disable-next-line @typescript-eslint/no-require-imports -- an import would load it once for all tests, and each looks at what a fresh one loads
   frontends = require('../../lib/tapdisk/open-frontend') as typeof OpenFrontend;
 });
 

@@ -11,6 +11,7 @@ import type { ReplayResult } from '../../lib/trace/replay-result';
 import { Replayer } from '../../lib/trace/replayer';
 import type { TraceSource } from '../../lib/trace/trace-source';
 import { REQUEST_DISCARD, REQUEST_FLUSH, REQUEST_READ, REQUEST_WRITE } from '../../lib/vbd/request';
+import { WHOLE_TRACE } from './fixtures';
 import { MemoryTarget } from './memory-target';
 
 const TRACE = join(__dirname, 'recorded/xen-guest.trace');
@@ -32,16 +33,7 @@ async function replayOn(target: MemoryTarget): Promise<ReplayResult> {
     survives: 'flushed',
     hash: await loadPayloadHash(),
   });
-  return new Replayer(target, trace, model, {
-    depth: 32,
-    speed: 'full',
-    skip: 0,
-    count: Infinity,
-    loops: 1,
-    finalFlush: true,
-    answerTimeoutMs: 5000,
-    reconnectTimeoutMs: 0,
-  }).run();
+  return new Replayer(target, trace, model, WHOLE_TRACE).run();
 }
 
 test('it has all kinds of requests, of a disk that was watched to its end', async () => {

@@ -1,7 +1,8 @@
 /** Every command, in the order in which help shows them. */
 import { type CommandGroup, listed, type ListedCommand } from '../command';
 
-/* eslint-disable @typescript-eslint/no-require-imports -- see ListedCommand */
+/* eslint-disable @typescript-eslint/no-require-imports -- imports would load all commands, with the
+   rooms that each needs, at every start, and one is run */
 export const commands: readonly (ListedCommand | CommandGroup)[] = [
   {
     name: 'pool',
