@@ -48,11 +48,6 @@ export interface Addon {
   setSendBuffer(fd: number, bytes: number): number;
   /** ioctl(2) with an argument by value. */
   ioctl(fd: number, request: number, value: number): number;
-  /** flock(2), lseek(2), fallocate(2) and mkfifo(3): absent from an addon built before it had them. */
-  flock?(fd: number, operation: number): number;
-  lseek?(fd: number, offsetBytes: number, origin: number): number;
-  fallocate?(fd: number, mode: number, offsetBytes: number, lengthBytes: number): number;
-  mkfifo?(path: string, mode: number): number;
   /** poll(2) for POLLIN without waiting; the bits seen. */
   pollNow(fd: number): number;
   /**

@@ -57,7 +57,7 @@ export function openGrantDevice(): GrantDevice {
 /** Opens a device of Xen's, or says which module makes it. */
 export function openXenDevice(path: string, module: string, flags: number): number {
   try {
-    return posix.openDevice(path, posix.O_RDWR | flags);
+    return posix.open(path, posix.O_RDWR | flags);
   } catch (error) {
     const reason = errnoOf(error) ?? String(error);
     throw new TapdiskError(

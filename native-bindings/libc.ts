@@ -16,6 +16,7 @@ export interface ForeignFunction {
  */
 const DECLARATIONS = {
   open: ['open', 'int', ['string', 'int', 'int']],
+  close: ['close', 'int', ['int']],
   ioctlNumber: ['ioctl', 'int', ['int', 'ulong', 'int64']],
   ioctlPointer: ['ioctl', 'int', ['int', 'ulong', 'pointer']],
   mmap: ['mmap', 'int64', ['int64', 'size_t', 'int', 'int', 'int', 'int64']],

@@ -1,11 +1,10 @@
 /**
  * System calls that Node has no function for, or not with the flags that devices need.
  *
- * Control plane only: a call blocks the event loop, and costs 10 to 30 microseconds where it goes
- * through ffi-napi. That is what the addon does not have: loading ffi-napi costs a process a tenth of
- * a second. Main thread only. Every failure throws a SystemCallError. Offsets and lengths are bytes up to 2^53.
+ * Control plane only: a call costs 10 to 30 microseconds and blocks the event loop, and the first
+ * one loads ffi-napi, a tenth of a second. Main thread only. Every failure throws a
+ * SystemCallError. Offsets and lengths are bytes up to 2^53.
  */
-import * as fs from 'node:fs';
 import { assert } from '../lib/assert';
 import { addon } from './addon';
 import { call } from './libc';
@@ -65,16 +64,11 @@ const EFD_CLOEXEC = O_CLOEXEC;
 
 /** Opens a file; O_CLOEXEC is always added, since a device stays busy while a child has it. */
 export function open(path: string, flags: number, mode = 0o600): number {
-  return ofNode(() => fs.openSync(path, flags | O_CLOEXEC, mode));
-}
-
-/** As `open`, for a character device: through the C library, as its ioctls are. */
-export function openDevice(path: string, flags: number): number {
-  return call('open', [path, flags | O_CLOEXEC, 0], path);
+  return call('open', [path, flags | O_CLOEXEC, mode], path);
 }
 
 export function close(fd: number): void {
-  ofNode(() => fs.closeSync(fd));
+  call('close', [fd]);
 }
 
 /**
@@ -114,24 +108,18 @@ export function munmap(address: number, lengthBytes: number): void {
 
 /** Locks an open file; with LOCK_NB a lock held elsewhere throws EAGAIN (EWOULDBLOCK). */
 export function flock(fd: number, operation: number): void {
-  const native = addon()?.flock;
-  if (native === undefined) call('flock', [fd, operation]);
-  else checked('flock', native(fd, operation));
+  call('flock', [fd, operation]);
 }
 
 /** Makes a FIFO; the process's umask is applied to `mode`. */
 export function mkfifo(path: string, mode = 0o600): void {
-  const native = addon()?.mkfifo;
-  if (native === undefined) call('mkfifo', [path, mode], path);
-  else checked('mkfifo', native(path, mode), path);
+  call('mkfifo', [path, mode], path);
 }
 
 /** Moves a file's offset and returns it. SEEK_DATA and SEEK_HOLE throw ENXIO beyond the last one. */
 export function lseek(fd: number, offsetBytes: number, origin: number): number {
   assert(Number.isSafeInteger(offsetBytes), 'a file offset is a safe integer');
-  const native = addon()?.lseek;
-  if (native === undefined) return call('lseek', [fd, offsetBytes, origin]);
-  return checked('lseek', native(fd, offsetBytes, origin));
+  return call('lseek', [fd, offsetBytes, origin]);
 }
 
 /** fallocate with any mode; see punchHole and preallocate. */
@@ -143,9 +131,7 @@ export function fallocate(
 ): void {
   checkOffset(offsetBytes);
   checkOffset(lengthBytes);
-  const native = addon()?.fallocate;
-  if (native === undefined) call('fallocate', [fd, mode, offsetBytes, lengthBytes]);
-  else checked('fallocate', native(fd, mode, offsetBytes, lengthBytes));
+  call('fallocate', [fd, mode, offsetBytes, lengthBytes]);
 }
 
 /** Makes a range read as zeros and gives its blocks back; the file's size stays. */
@@ -206,19 +192,8 @@ export function eventfd(initial = 0): number {
   return call('eventfd', [initial, EFD_NONBLOCK | EFD_CLOEXEC]);
 }
 
-/** Node's own call, failing as the others here do. */
-function ofNode<Result>(made: () => Result): Result {
-  try {
-    return made();
-  } catch (error) {
-    const { syscall, errno, path } = error as NodeJS.ErrnoException;
-    if (syscall === undefined || errno === undefined) throw error;
-    throw new SystemCallError(syscall, -errno, path);
-  }
-}
-
-function checked(syscall: string, result: number, path?: string): number {
-  if (result < 0) throw new SystemCallError(syscall, -result, path);
+function checked(syscall: string, result: number): number {
+  if (result < 0) throw new SystemCallError(syscall, -result);
   return result;
 }
 

@@ -1,5 +1,4 @@
 /** The daemon as a process: from its lock and its connection to xenstore until a signal, or a loss. */
-import { libc } from '../../native-bindings/libc';
 import type { Log } from '../control/log';
 import { ensureRuntimeDirectory } from '../control/runtime-dir';
 import { sentenceOf } from '../errors';
@@ -25,8 +24,6 @@ export interface RunDaemonOptions {
 export async function runDaemon({ env, log, onWatching }: RunDaemonOptions): Promise<void> {
   const runtimeDirectory = ensureRuntimeDirectory(env);
   takeDaemonLock(runtimeDirectory);
-  // The first disk needs it for a pidfd, and an upgrade may come before.
-  libc();
   let end: () => void = () => undefined;
   let lose: (reason: Error) => void = () => undefined;
   const ended = new Promise<void>((resolve, reject) => {

@@ -1,5 +1,4 @@
 /** A tapdisk process, from its two FIFOs to its end. */
-import { addon } from '../../native-bindings/addon';
 import { prepareLibc } from '../../native-bindings/libc';
 import { Failures } from '../control/failures';
 import { dataModelOf, FifoServer, hostTimeoutOf } from '../control/fifo-server';
@@ -31,9 +30,9 @@ async function listen(
 
 /** For a process that was started ahead: its disk comes at once, or after an upgrade of our files. */
 async function loadKinds(log: Log): Promise<void> {
-  loadFrontends();
-  prepareLibc();
   try {
+    loadFrontends();
+    prepareLibc();
     await loadPools();
   } catch (error) {
     log.warn({}, `not loaded ahead: ${sentenceOf(error)}`);
@@ -69,8 +68,6 @@ export async function serveFifos(readFifo: string, writeFifo: string): Promise<n
     log,
   });
   log.info({ readFifo, writeFifo, socket: socket?.path }, 'serving');
-  // Without the addon any disk needs it. Nobody waits yet: a process is often there before its disk.
-  if (addon() === null) setImmediate(prepareLibc);
   const ahead = setTimeout(() => {
     if (tapdisk.openDisks === 0) void loadKinds(log);
   }, LOAD_KINDS_AFTER_MS);

@@ -188,6 +188,6 @@ NAPI_MODULE_INIT() {
                   export_function(env, exports, "pollNow", poll_now) &&
                   export_memory(env, exports) && export_watch(env, exports) &&
                   export_socket(env, exports) && export_linger(env, exports) &&
-                  export_clock(env, exports) && export_files(env, exports);
+                  export_clock(env, exports);
   return exported ? exports : NULL;
 }

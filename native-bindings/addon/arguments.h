@@ -33,6 +33,5 @@ bool export_watch(napi_env env, napi_value exports);
 bool export_socket(napi_env env, napi_value exports);
 bool export_linger(napi_env env, napi_value exports);
 bool export_clock(napi_env env, napi_value exports);
-bool export_files(napi_env env, napi_value exports);
 
 #endif

@@ -32,7 +32,7 @@ export const linuxSyscalls: BlktapSyscalls = {
     return orUndefined(() => statSync(path)) !== undefined;
   },
   open(path) {
-    return posix.openDevice(path, posix.O_RDWR);
+    return posix.open(path, posix.O_RDWR);
   },
   close(fd) {
     posix.close(fd);
