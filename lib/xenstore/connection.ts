@@ -1,7 +1,14 @@
 /** One connection: requests find their answers, watch events their callbacks, and all has an end. */
-import { ANSWER_TIMEOUT_MS, PAYLOAD_BYTES_MAX, REQUESTS_PENDING_MAX } from './limits';
+import { ANSWER_TIMEOUT_MS, REQUESTS_PENDING_MAX } from './limits';
 import type { Transport } from './transport';
-import { decodeStrings, encodeXsMessage, XS, XsMessageReader, type XsMessage } from './wire';
+import {
+  decodeStrings,
+  encodeXsMessage,
+  HEADER_BYTES,
+  XS,
+  XsMessageReader,
+  type XsMessage,
+} from './wire';
 import { XenStoreError } from './xenstore-error';
 
 export interface XsRequest {
@@ -27,6 +34,10 @@ export class XenStoreConnection {
   private readonly pending = new Map<number, Pending>();
   private readonly watchers = new Map<string, (changed: string) => void>();
   private readonly reader = new XsMessageReader();
+  /** Where the transport takes one message at a time: the ids of those that wait for their turn … */
+  private readonly unsent: number[] = [];
+  /** … and of the one that is not answered, 0 for none. */
+  private unanswered = 0;
   private lastRequestId = 0;
   private over: XenStoreError | null = null;
 
@@ -53,7 +64,11 @@ export class XenStoreConnection {
         reject(timedOut(request, this.answerTimeoutMs));
       }, this.answerTimeoutMs);
       this.pending.set(requestId, { request, timer, resolve, reject });
-      this.transport.send(encodeXsMessage({ ...request, requestId }));
+      if (this.transport.takesSeveral) this.send(requestId, request);
+      else {
+        this.unsent.push(requestId);
+        this.sendNext();
+      }
     });
   }
 
@@ -72,11 +87,27 @@ export class XenStoreConnection {
     this.end(lostError(this.transport.path, 'it was closed here'));
   }
 
+  private send(requestId: number, request: XsRequest): void {
+    this.transport.send(encodeXsMessage({ ...request, requestId }));
+  }
+
+  /** Those that were given up are not sent; of one that was sent, the answer is awaited all the same. */
+  private sendNext(): void {
+    while (this.unanswered === 0 && this.unsent.length > 0) {
+      const requestId = this.unsent.shift() ?? 0;
+      const found = this.pending.get(requestId);
+      if (found === undefined) continue;
+      this.unanswered = requestId;
+      this.send(requestId, found.request);
+    }
+  }
+
   private checkRoom(request: XsRequest): void {
-    if (request.payload.length > PAYLOAD_BYTES_MAX) {
+    const payloadBytesMax = this.transport.messageBytesMax - HEADER_BYTES;
+    if (request.payload.length > payloadBytesMax) {
       throw new XenStoreError(
         'XENSTORE_VALUE_TOO_LONG',
-        `xenstore takes ${PAYLOAD_BYTES_MAX} bytes at a time, and to ${request.verb} ` +
+        `xenstore takes ${payloadBytesMax} bytes at a time, and to ${request.verb} ` +
           `${request.path} would take ${request.payload.length}.`,
         'E2BIG',
       );
@@ -116,6 +147,10 @@ export class XenStoreConnection {
       this.watchers.get(token)?.(path);
       return;
     }
+    if (message.requestId === this.unanswered) {
+      this.unanswered = 0;
+      this.sendNext();
+    }
     const found = this.pending.get(message.requestId);
     // The answer to a request that was given up.
     if (found === undefined) return;
@@ -135,6 +170,7 @@ export class XenStoreConnection {
     if (this.over !== null) return false;
     this.over = error;
     this.watchers.clear();
+    this.unsent.length = 0;
     const waiting = [...this.pending.values()];
     this.pending.clear();
     for (const { timer, reject } of waiting) {

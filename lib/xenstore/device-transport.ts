@@ -2,7 +2,7 @@
 import { closeSync, constants, openSync } from 'node:fs';
 import { readNow, writeNow } from '../../native-bindings/doorbell-io';
 import { type Watch, watchReadable } from '../../native-bindings/readiness';
-import { DEVICE_READ_BYTES } from './limits';
+import { DEVICE_MESSAGE_BYTES_MAX, DEVICE_READ_BYTES } from './limits';
 import type { Transport, TransportEvents } from './transport';
 
 const EAGAIN = -11;
@@ -12,7 +12,15 @@ export function openDevice(path: string): Transport {
   return new DeviceTransport(path, openSync(path, constants.O_RDWR | constants.O_NONBLOCK));
 }
 
+/**
+ * Linux (drivers/xen/xenbus/xenbus_dev_frontend.c) keeps a lock of the open file while it asks
+ * xenstored for a watch, and its thread that takes all of xenstored's answers wants the same lock for
+ * the answer to anything that was asked before. So a watch that is written while another answer is
+ * due stops xenstore for the whole kernel, for good: one message at a time.
+ */
 class DeviceTransport implements Transport {
+  readonly messageBytesMax = DEVICE_MESSAGE_BYTES_MAX;
+  readonly takesSeveral = false;
   private watch: Watch | null = null;
   private events: TransportEvents | null = null;
   private isOver = false;

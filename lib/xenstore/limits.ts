@@ -35,5 +35,8 @@ export const LIST_RESTARTS_MAX = 16;
 /** Parts of one list of children: at most so many are asked for, 1 MiB of names; then E2BIG. */
 export const LIST_PARTS_MAX = 256;
 
+/** Header and payload together, by the kernel's device: a longer one is refused before it is sent. */
+export const DEVICE_MESSAGE_BYTES_MAX = 4096;
+
 /** Bytes that one read of the kernel's device takes; more is read by the next. */
 export const DEVICE_READ_BYTES = 16_384;

@@ -1,8 +1,9 @@
 /** xenstored's own socket, the way in where the daemon runs in this domain. */
 import net from 'node:net';
 import { errnoOf, sentenceOf } from '../errors';
-import { CONNECT_TIMEOUT_MS } from './limits';
+import { CONNECT_TIMEOUT_MS, PAYLOAD_BYTES_MAX } from './limits';
 import type { Transport, TransportEvents } from './transport';
+import { HEADER_BYTES } from './wire';
 
 /** Rejects with the socket's error, ETIMEDOUT after the deadline. */
 export function connectSocket(path: string, timeoutMs = CONNECT_TIMEOUT_MS): Promise<Transport> {
@@ -27,6 +28,8 @@ export function connectSocket(path: string, timeoutMs = CONNECT_TIMEOUT_MS): Pro
 }
 
 class SocketTransport implements Transport {
+  readonly messageBytesMax = HEADER_BYTES + PAYLOAD_BYTES_MAX;
+  readonly takesSeveral = true;
   private isOver = false;
 
   constructor(

@@ -9,6 +9,10 @@ export interface TransportEvents {
 export interface Transport {
   /** The path that was opened, for people. */
   readonly path: string;
+  /** Header and payload together: a longer message is refused before it is sent. */
+  readonly messageBytesMax: number;
+  /** Whether a message may be sent before the one before it was answered. */
+  readonly takesSeveral: boolean;
   /** Begins to tell of what comes in. */
   start(events: TransportEvents): void;
   /** One whole message; the kernel's device takes no more and no less by one write. */

@@ -1,8 +1,7 @@
 /** A volume beside a raw file on loop that the kernel's own back end serves, in one boot, in turns. */
 import type { Case } from '../lab/case';
-import { killDaemon, startDaemon } from '../lab/daemon';
+import { restartDaemon } from '../lab/daemon';
 import type { Guest } from '../lab/guest';
-import type { Lab } from '../lab/lab';
 import { fioRate, type Load } from './fio-rate';
 
 const MIB = 2 ** 20;
@@ -38,12 +37,6 @@ export const besideBlkback: Case = async (site) => {
     await lab.run(`echo 1 >${AUTOPROBE}; rmmod xen-blkback; rm -f ${FILE}`);
   }
 };
-
-/** The processes of disks stay as they are. */
-async function restartDaemon(lab: Lab, environment?: string): Promise<void> {
-  await killDaemon(lab);
-  await startDaemon(lab, environment);
-}
 
 /** So that nobody finds holes. */
 async function fill(guest: Guest): Promise<void> {

@@ -8,8 +8,10 @@ import { discard, resize, twoDisksTwoGuests } from './disks';
 import { powerCut, saveRestore } from './ends';
 import { etcdPool } from './etcd-pool';
 import { hostile } from './hostile';
+import { neverConnects } from './never-connects';
 import { readOnly } from './read-only';
 import { rings } from './rings';
+import { xenbus } from './xenbus';
 
 export const CASES: Readonly<Record<string, Case>> = {
   'script-pv': scriptPv,
@@ -21,6 +23,8 @@ export const CASES: Readonly<Record<string, Case>> = {
   'kill-daemon': killDaemonCase,
   'read-only': readOnly,
   rings,
+  xenbus,
+  'never-connects': neverConnects,
   'two-guests': twoDisksTwoGuests,
   discard,
   resize,

@@ -24,6 +24,16 @@ export async function killDaemon(lab: Lab): Promise<void> {
   await lab.dom0(`kill -9 $(cat ${PID})`);
 }
 
+/** With words as for startDaemon. The processes of disks stay as they are. */
+export async function restartDaemon(lab: Lab, environment?: string): Promise<void> {
+  await killDaemon(lab);
+  await startDaemon(lab, environment);
+}
+
+export async function daemonPid(lab: Lab): Promise<number> {
+  return Number(await lab.dom0(`cat ${PID}`));
+}
+
 /** The volume's marker, once the daemon has seen that there is such a volume. */
 export async function markerOf(lab: Lab, volume: string): Promise<string> {
   const marker = `/run/tapdisk-ts/volumes/${volume}`;
