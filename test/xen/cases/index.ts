@@ -11,6 +11,7 @@ import { hostile } from './hostile';
 import { neverConnects } from './never-connects';
 import { readOnly } from './read-only';
 import { rings } from './rings';
+import { comesAgain, x8632 } from './user-front-end';
 import { xenbus } from './xenbus';
 
 export const CASES: Readonly<Record<string, Case>> = {
@@ -25,6 +26,8 @@ export const CASES: Readonly<Record<string, Case>> = {
   rings,
   xenbus,
   'never-connects': neverConnects,
+  'x86-32': x8632,
+  'comes-again': comesAgain,
   'two-guests': twoDisksTwoGuests,
   discard,
   resize,

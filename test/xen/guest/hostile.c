@@ -3,37 +3,14 @@
  *
  * It connects to the back end of device/vbd/DEVID as blkfront does (xenbus.h, blkif.h, ring.h), then
  * attacks, tells in one line what was answered and the back end's state, and closes, so that the next
- * can connect. Layouts: gntalloc.h, evtchn.h and xs_wire.h of Linux and Xen.
+ * can connect.
  */
-#include <errno.h>
-#include <fcntl.h>
-#include <poll.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/ioctl.h>
-#include <sys/mman.h>
-#include <time.h>
-#include <unistd.h>
+#define PROGRAM "hostile"
+#include "front-end.h"
 
-#define PAGE 4096
 #define SLOTS 32
 #define SLOT_BYTES 112
 #define DATA_PAGES 11
-#define CONNECT_SECONDS 60
-
-enum { XS_READ = 2, XS_WRITE = 11, XS_ERROR = 16 };
-enum { INITIALISING = 1, INIT_WAIT, INITIALISED, CONNECTED, CLOSING, CLOSED };
-enum { OP_READ = 0, OP_WRITE = 1, OP_FLUSH = 3, OP_DISCARD = 5, OP_INDIRECT = 6 };
-
-struct xs_header { uint32_t type, req_id, tx_id, len; };
-struct gref_alloc { uint16_t domid, flags; uint32_t count; uint64_t index; uint32_t gref; };
-struct gref_free { uint64_t index; uint32_t count; };
-#define GNTALLOC_ALLOC 0x184705
-#define GNTALLOC_FREE 0x104706
-#define EVTCHN_BIND_UNBOUND 0x44502
-#define EVTCHN_NOTIFY 0x44504
 
 struct segment { uint32_t gref; uint8_t first, last; uint16_t pad; };
 struct request {
@@ -49,18 +26,11 @@ struct ring {
   volatile uint8_t slot[SLOTS][SLOT_BYTES];
 };
 struct response { uint64_t id; uint8_t operation, pad; int16_t status; };
-struct page { void *bytes; uint64_t index; uint32_t gref; };
 
-static int xenbus, gntalloc, evtchn;
-static uint32_t port, produced, consumed;
+static uint32_t produced, consumed;
 static unsigned long okay, refused;
 static struct ring *ring;
 static struct page data[DATA_PAGES];
-
-static void fail(const char *what) {
-  printf("hostile: %s: %s\n", what, strerror(errno));
-  exit(1);
-}
 
 static uint64_t chance(void) {
   static uint64_t state = 0x9e3779b97f4a7c15;
@@ -69,95 +39,20 @@ static uint64_t chance(void) {
   return state ^= state << 17;
 }
 
-static double seconds(void) {
-  struct timespec now;
-  clock_gettime(CLOCK_MONOTONIC, &now);
-  return now.tv_sec + now.tv_nsec / 1e9;
-}
-
-static void fully(ssize_t (*move)(int, void *, size_t), void *bytes, size_t length) {
-  for (size_t done = 0; done < length;) {
-    ssize_t moved = move(xenbus, (char *)bytes + done, length - done);
-    if (moved <= 0) fail("xenbus");
-    done += moved;
-  }
-}
-
-static ssize_t put(int fd, void *bytes, size_t length) { return write(fd, bytes, length); }
-
-/* One request to xenstored; the answer's length, or -1 for an error. */
-static int xenstore(uint32_t type, const char *path, const char *value, char *answer) {
-  char payload[PAGE];
-  size_t length = strlen(path) + 1;
-  memcpy(payload, path, length);
-  if (value != NULL) {
-    memcpy(payload + length, value, strlen(value));
-    length += strlen(value);
-  }
-  struct xs_header header = { type, 1, 0, length };
-  fully(put, &header, sizeof header);
-  fully(put, payload, length);
-  fully(read, &header, sizeof header);
-  if (header.len >= PAGE) fail("a long answer");
-  fully(read, answer, header.len);
-  answer[header.len] = 0;
-  return header.type == XS_ERROR ? -1 : (int)header.len;
-}
-
-static int number_at(const char *path) {
-  char text[PAGE];
-  return xenstore(XS_READ, path, NULL, text) < 0 ? -1 : atoi(text);
-}
-
-static void set(const char *directory, const char *name, unsigned long value) {
-  char path[512], text[32], answer[PAGE];
-  snprintf(path, sizeof path, "%s/%s", directory, name);
-  snprintf(text, sizeof text, "%lu", value);
-  if (xenstore(XS_WRITE, path, text, answer) < 0) fail(path);
-}
-
-static struct page share(void) {
-  struct gref_alloc grant = { 0, 1, 1, 0, 0 };
-  if (ioctl(gntalloc, GNTALLOC_ALLOC, &grant) < 0) fail("gntalloc");
-  void *bytes = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, gntalloc, grant.index);
-  if (bytes == MAP_FAILED) fail("mmap of a granted page");
-  memset(bytes, 0, PAGE);
-  return (struct page){ bytes, grant.index, grant.gref };
-}
-
 static void unshare(struct page *page) {
   struct gref_free grant = { page->index, 1 };
   munmap(page->bytes, PAGE);
   ioctl(gntalloc, GNTALLOC_FREE, &grant);
 }
 
-static void await_state(const char *back, int wanted) {
-  char path[512];
-  snprintf(path, sizeof path, "%s/state", back);
-  for (double end = seconds() + CONNECT_SECONDS; seconds() < end; usleep(50000))
-    if (number_at(path) == wanted) return;
-  printf("hostile: the back end %s did not reach state %d\n", back, wanted);
-  exit(1);
-}
-
 static void connect_ring(const char *front, char *back) {
-  char path[512];
-  snprintf(path, sizeof path, "%s/backend", front);
-  if (xenstore(XS_READ, path, NULL, back) < 0) fail(path);
+  find_back_end(front, back);
   await_state(back, INIT_WAIT);
   struct page page = share();
   ring = page.bytes;
   ring->req_event = ring->rsp_event = 1;
   for (int i = 0; i < DATA_PAGES; i++) data[i] = share();
-  uint32_t remote = 0;
-  int bound = ioctl(evtchn, EVTCHN_BIND_UNBOUND, &remote);
-  if (bound < 0) fail("evtchn");
-  port = bound;
-  set(front, "ring-ref", page.gref);
-  set(front, "event-channel", port);
-  set(front, "state", INITIALISED);
-  await_state(back, CONNECTED);
-  set(front, "state", CONNECTED);
+  offer(front, back, page.gref);
 }
 
 /* As a driver that is unloaded, and loaded again. */
@@ -167,11 +62,6 @@ static void disconnect(const char *front, const char *back) {
   await_state(back, CLOSED);
   set(front, "state", INITIALISING);
   await_state(back, INIT_WAIT);
-}
-
-static void kick(void) {
-  uint32_t own = port;
-  ioctl(evtchn, EVTCHN_NOTIFY, &own);
 }
 
 static void collect(void) {
@@ -310,10 +200,7 @@ static const struct { const char *name; void (*run)(double); } attacks[] = {
 int main(int count, char **words) {
   char front[64], back[PAGE], state[PAGE + 16];
   if (count < 3) return printf("hostile DEVID ATTACK [SECONDS]\n"), 2;
-  xenbus = open("/dev/xen/xenbus", O_RDWR);
-  gntalloc = open("/dev/xen/gntalloc", O_RDWR);
-  evtchn = open("/dev/xen/evtchn", O_RDWR);
-  if (xenbus < 0 || gntalloc < 0 || evtchn < 0) fail("/dev/xen");
+  open_devices();
   snprintf(front, sizeof front, "device/vbd/%s", words[1]);
   for (size_t i = 0; i < sizeof attacks / sizeof *attacks; i++) {
     if (strcmp(attacks[i].name, words[2]) != 0) continue;
