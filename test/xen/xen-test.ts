@@ -4,7 +4,7 @@
  */
 import { rmSync } from 'node:fs';
 import { chosenCases } from '../chosen';
-import { CASES } from './cases';
+import { CASES, ON_DEMAND } from './cases';
 import { type Case, deletePool, POOL, POOL_DIRECTORY, Site } from './lab/case';
 import { daemonRuns, startDaemon } from './lab/daemon';
 import { keepEvidence } from './lab/evidence';
@@ -30,7 +30,7 @@ async function bootOrTake(): Promise<Lab> {
 }
 
 async function prepare(lab: Lab): Promise<void> {
-  const known = await lab.run(`tapdisk-ts pool info ${POOL}`);
+  const known = await lab.run(`[ -e /etc/tapdisk-ts/pools.d/${POOL}.json ]`);
   if (known.status !== 0) await lab.dom0(`tapdisk-ts pool create ${POOL} --path ${POOL_DIRECTORY}`);
   if (!(await daemonRuns(lab))) await startDaemon(lab);
 }
@@ -42,6 +42,7 @@ async function runCase(name: string, one: Case, lab: Lab): Promise<boolean> {
   try {
     const figures = await one(site);
     await site.cleanUp();
+    site.leaveVolumes();
     say(`ok     ${name} (${since(startedMs)}): ${figures}`);
     return true;
   } catch (error) {
@@ -54,7 +55,7 @@ async function runCase(name: string, one: Case, lab: Lab): Promise<boolean> {
 }
 
 async function main(): Promise<number> {
-  const cases = chosenCases(CASES);
+  const cases = chosenCases(process.env.CASE ? { ...CASES, ...ON_DEMAND } : CASES);
   rmSync(FAILURES, { recursive: true, force: true });
   const startedMs = performance.now();
   const lab = await bootOrTake();

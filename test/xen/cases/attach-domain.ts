@@ -7,7 +7,7 @@ const DEVICE = '/dev/xvdc';
 export const attachDomain: Case = async (site) => {
   const { lab } = site;
   const guest = await site.plug(await site.volume('64M'));
-  const volume = await site.volume('256M');
+  const volume = await site.volume('64M');
   await lab.dom0(`tapdisk-ts attach ${volume} --domain ${guest.name} --device xvdc`);
   await deviceIsThere(guest, DEVICE);
   await fileSystemHolds(guest, DEVICE);

@@ -1,8 +1,9 @@
-/** A volume beside a raw file on loop that the kernel's own back end serves, in one boot, in turns. */
-import type { Case } from '../lab/case';
+/** A volume beside a raw file on loop that the kernel's own back end serves, in one guest, in turns. */
+import { type Case, deviceIsThere, diskLine, PLUGGED, type Site } from '../lab/case';
 import { restartDaemon } from '../lab/daemon';
 import type { Guest } from '../lab/guest';
-import { fioRate, type Load } from './fio-rate';
+import type { Lab } from '../lab/lab';
+import { fioRates, type Load } from './fio-rate';
 
 const MIB = 2 ** 20;
 const LOADS: readonly Load[] = [
@@ -13,52 +14,76 @@ const LOADS: readonly Load[] = [
 ];
 const ROUNDS = 3;
 const SECONDS = 2;
-const SIZE_MIB = 128;
+const SIZE_MIB = 64;
 const FILE = '/data/beside.img';
 const AUTOPROBE = '/sys/bus/xen-backend/drivers_autoprobe';
 
 export const besideBlkback: Case = async (site) => {
-  const { lab, say } = site;
+  const { lab } = site;
+  const guest = await site.plug(await site.volume(`${SIZE_MIB}M`));
   await lab.dom0(`truncate -s ${SIZE_MIB}M ${FILE}; modprobe xen-blkback`);
   try {
-    const theirs = await site.guest({ disks: [`${FILE},raw,xvda,rw`] });
-    // What is made from here on is not the kernel's back end's.
+    const theirs = await attach(lab, guest, 'xvdc', `${FILE},raw,xvdc,rw`);
+    // What is attached from here on is not the kernel's back end's.
     await lab.dom0(`echo 0 >${AUTOPROBE}`);
-    const copied = await site.guestOn([await site.volume(`${SIZE_MIB}M`)]);
-    await restartDaemon(lab, 'TAPDISK_TS_XEN_GRANTS=persistent');
-    const persistent = await site.guestOn([await site.volume(`${SIZE_MIB}M`)]);
-    const guests = { 'xen-blkback': theirs, 'grants copied': copied, 'grants kept': persistent };
-    for (const guest of Object.values(guests)) await fill(guest);
-    for (const load of LOADS) say(`       ${await compare(guests, load)}`);
-    await theirs.shutDown();
+    await compare(site, guest, { 'xen-blkback': theirs, 'tapdisk-ts': PLUGGED });
+    await lab.dom0(`xl block-detach ${guest.name} xvdc`);
     return `${LOADS.length} loads, ${ROUNDS} rounds of ${SECONDS} s each`;
   } finally {
-    await restartDaemon(lab);
     await lab.run(`echo 1 >${AUTOPROBE}; rmmod xen-blkback; rm -f ${FILE}`);
   }
 };
 
-/** So that nobody finds holes. */
-async function fill(guest: Guest): Promise<void> {
-  await guest.sh(`dd if=/dev/zero of=/dev/xvda bs=1M count=${SIZE_MIB} oflag=direct 2>/dev/null`);
+/** Of the two ways to a guest's pages; by name only, as it shows no fault. */
+export const grants: Case = async (site) => {
+  const { lab } = site;
+  const guest = await site.plug(await site.volume(`${SIZE_MIB}M`));
+  const volume = await site.volume(`${SIZE_MIB}M`);
+  await restartDaemon(lab, 'TAPDISK_TS_XEN_GRANTS=persistent');
+  try {
+    const kept = await attach(lab, guest, 'xvdc', diskLine(volume, 'xvdc'));
+    await compare(site, guest, { copied: PLUGGED, kept });
+    await lab.dom0(`xl block-detach ${guest.name} xvdc`);
+    return `${LOADS.length} loads, ${ROUNDS} rounds of ${SECONDS} s each`;
+  } finally {
+    await restartDaemon(lab);
+  }
+};
+
+async function attach(lab: Lab, guest: Guest, vdev: string, line: string): Promise<string> {
+  await lab.dom0(`xl block-attach ${guest.name} '${line}'`);
+  const device = `/dev/${vdev}`;
+  await deviceIsThere(guest, device);
+  return device;
 }
 
-/** All in turns; ratios are to the first. */
-async function compare(guests: Readonly<Record<string, Guest>>, load: Load): Promise<string> {
-  const rates = Object.entries(guests).map(([name, guest]) => ({
+/** Says the medians; ratios are to the first device. */
+async function compare(
+  { say }: Site,
+  guest: Guest,
+  devices: Readonly<Record<string, string>>,
+): Promise<void> {
+  const contestants = Object.entries(devices).map(([name, device]) => ({
     name,
-    guest,
-    all: [] as number[],
+    device,
+    rounds: [] as number[][],
   }));
-  for (let round = 0; round < ROUNDS; round++) {
-    for (const { guest, all } of rates) all.push(await fioRate(guest, '/dev/xvda', load, SECONDS));
+  // So that nobody finds holes.
+  for (const { device } of contestants) {
+    await guest.sh(`dd if=/dev/zero of=${device} bs=1M count=${SIZE_MIB} oflag=direct 2>/dev/null`);
   }
-  const first = median(rates[0].all);
-  const told = rates.map(({ name, all }) => {
-    const rate = median(all);
-    return `${name} ${inMib(rate)} (${(rate / first).toFixed(2)})`;
-  });
-  return `${load.rw} ${load.blockBytes} depth ${load.depth}: ${told.join(', ')}`;
+  for (let round = 0; round < ROUNDS; round++) {
+    for (const { device, rounds } of contestants) {
+      rounds.push(await fioRates(guest, device, LOADS, SECONDS));
+    }
+  }
+  for (const [index, load] of LOADS.entries()) {
+    const medians = contestants.map(({ rounds }) => median(rounds.map((rates) => rates[index])));
+    const told = contestants.map(
+      ({ name }, at) => `${name} ${inMib(medians[at])} (${(medians[at] / medians[0]).toFixed(2)})`,
+    );
+    say(`       ${load.rw} ${load.blockBytes} depth ${load.depth}: ${told.join(', ')}`);
+  }
 }
 
 const median = (values: readonly number[]): number =>

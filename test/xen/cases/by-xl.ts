@@ -1,24 +1,14 @@
-/** What an admin writes for xl: a script, a plain raw line, disks plugged in and out. */
+/** What an admin writes for xl: a disk line with script=, disks plugged in and out. */
 import { type Case, diskLine, PLUGGED } from '../lab/case';
-import { markerOf } from '../lab/daemon';
 import { fileSystemHolds } from './file-system';
 import { verified } from './fio';
 
 export const scriptPv: Case = async (site) => {
-  const volume = await site.volume('256M');
+  const volume = await site.volume('64M');
   const guest = await site.guestOn([volume], { type: 'pv' });
   await fileSystemHolds(guest);
   await guest.shutDown();
   return 'PV guest by script=, ext4 compared and checked';
-};
-
-export const plainLine: Case = async (site) => {
-  const volume = await site.volume('256M');
-  const marker = await markerOf(site.lab, volume);
-  const guest = await site.guest({ disks: [`${marker},raw,xvda,rw`] });
-  await fileSystemHolds(guest);
-  await guest.shutDown();
-  return 'a plain raw disk line, ext4 compared and checked';
 };
 
 export const fioVerify: Case = async (site) => {
@@ -30,7 +20,7 @@ export const fioVerify: Case = async (site) => {
 
 export const blockAttach: Case = async (site) => {
   const { lab } = site;
-  const volume = await site.volume('256M');
+  const volume = await site.volume('64M');
   const guest = await site.plug(volume);
   await fileSystemHolds(guest, PLUGGED);
   await site.unplug();

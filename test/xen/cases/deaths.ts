@@ -4,7 +4,7 @@ import { killDaemon, pidNodeOf, pidOf, startDaemon } from '../lab/daemon';
 import type { Guest } from '../lab/guest';
 import { isLoaded, verified } from './fio';
 
-const MIB = 48;
+const MIB = 32;
 
 /** @returns fio's longest request, in seconds */
 async function underLoad(
@@ -65,21 +65,21 @@ export const killDaemonCase: Case = async (site) => {
 export const destroyed: Case = async (site) => {
   const { lab } = site;
   const volume = await site.volume('64M');
-  const guest = await site.guestOn([volume]);
-  const load = verified(guest, '/dev/xvda', MIB);
+  const guest = await site.plug(volume);
+  const load = verified(guest, PLUGGED, MIB);
   load.catch(() => undefined);
-  await isLoaded(guest, '/dev/xvda');
+  await isLoaded(guest, PLUGGED);
   await guest.destroy();
+  await lab.until(
+    'xenstore is clean',
+    `! xenstore-exists /local/domain/0/backend/vbd/${guest.domid}`,
+  );
+  // A domain whose pages somebody still maps stays, as a zombie without a name.
+  await lab.until('no page is mapped', `! xl list | grep -E '\\(null\\)|${guest.name}|--ps-d'`);
   await lab.until('no process serves the volume', `! tapdisk-ts list --running | grep ${volume}`);
   await lab.until(
     'nobody has the volume',
     `tapdisk-ts info ${volume} | grep -E '^attached +(no|-)'`,
-  );
-  // A domain whose pages somebody still maps stays, as a zombie without a name.
-  await lab.until('no page is mapped', `! xl list | grep -E '\\(null\\)|${guest.name}|--ps-d'`);
-  await lab.until(
-    'xenstore is clean',
-    `! xenstore-exists /local/domain/0/backend/vbd/${guest.domid}`,
   );
   return 'no process, no lock, no domain that lingers for its mapped pages, nothing in xenstore';
 };

@@ -4,14 +4,13 @@ import { startDaemon } from '../lab/daemon';
 import { makeAndFill, remountAndCompare } from './file-system';
 
 export const saveRestore: Case = async (site) => {
-  const volume = await site.volume('128M');
-  const guest = await site.guestOn([volume]);
-  await makeAndFill(guest);
+  const guest = await site.plug(await site.volume('64M'));
+  await makeAndFill(guest, PLUGGED);
   await guest.save('/data/saved');
   await guest.restore('/data/saved');
-  await remountAndCompare(guest);
-  await guest.sh('dd if=/dev/zero of=/dev/xvda bs=64k count=16 oflag=direct 2>/dev/null');
-  await guest.shutDown();
+  await remountAndCompare(guest, PLUGGED);
+  await guest.sh(`dd if=/dev/zero of=${PLUGGED} bs=64k count=16 oflag=direct 2>/dev/null`);
+  await site.unplug();
   await site.lab.dom0('rm /data/saved');
   return 'saved with its file system mounted, restored, compared and checked';
 };
@@ -20,7 +19,7 @@ const FILE = '/mnt/synced';
 
 export const powerCut: Case = async (site) => {
   const { lab } = site;
-  const volume = await site.volume('128M');
+  const volume = await site.volume('64M');
   const first = await site.plug(volume);
   await first.sh(`mke2fs -q -F -t ext4 ${PLUGGED} && mount -t ext4 ${PLUGGED} /mnt`);
   await first.sh(`dd if=/dev/urandom of=${FILE} bs=64k count=64 conv=fsync 2>/dev/null`);

@@ -15,13 +15,13 @@ export const etcdPool: Case = async (site) => {
     const settings = `--etcd ${ETCD_MEMBERS} --lease-ttl ${LEASE_SECONDS}`;
     await lab.dom0(`tapdisk-ts pool create ${POOL} --path /data/${POOL} ${settings}`);
   }
-  const volume = await site.volume('128M', { pool: POOL });
+  const volume = await site.volume('64M', { pool: POOL });
   // Loading gRPC takes the daemon longer in emulation than libxl waits for a new disk.
   await markerOf(lab, volume);
   const guest = await site.plug(volume);
   await fileSystemHolds(guest, PLUGGED);
   await site.unplug();
-  const longest = await killedUnderLoad(site, await site.volume('64M', { pool: POOL }));
+  const longest = await killedUnderLoad(site, volume);
   await deletePool(lab, POOL);
   return (
     'three members in dom0, ext4 compared and checked; the process killed under load: ' +

@@ -2,12 +2,12 @@
 import type { Guest } from '../lab/guest';
 
 const MOUNT = '/mnt';
-/** Of each file system: 12 files of 1 MiB and 100 small ones. */
+/** Of each file system: 6 files of 1 MiB and 50 small ones. */
 const FILL = `
 set -e
-for i in $(seq 12); do dd if=/dev/urandom of=${MOUNT}/large.$i bs=64k count=16 2>/dev/null; done
+for i in $(seq 6); do dd if=/dev/urandom of=${MOUNT}/large.$i bs=64k count=16 2>/dev/null; done
 mkdir ${MOUNT}/small
-for i in $(seq 100); do echo "file $i of this guest" >${MOUNT}/small/$i; done
+for i in $(seq 50); do echo "file $i of this guest" >${MOUNT}/small/$i; done
 cd ${MOUNT} && find . -type f | sort | xargs sha256sum >/tmp/sums`;
 
 export async function makeAndFill(guest: Guest, device = '/dev/xvda'): Promise<void> {

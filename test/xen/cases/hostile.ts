@@ -3,7 +3,7 @@
  * beside a guest that verifies what it writes: only the attacker's disk may be stopped, for a reason
  * that is named.
  */
-import type { Case, Site } from '../lab/case';
+import { type Case, PLUGGED, type Site } from '../lab/case';
 import type { Guest } from '../lab/guest';
 import { kernelLines } from '../lab/kernel-lines';
 import { daemonRuns } from '../lab/daemon';
@@ -26,7 +26,7 @@ const ATTACKS: readonly Attack[] = [
   { name: 'scribble', stoppedFor: /producer (overflow|rewound)/ },
 ];
 
-const ATTACK_SECONDS = 3;
+const ATTACK_SECONDS = 2;
 /** MiB that the other guest writes and verifies meanwhile, again and again. */
 const LOAD_MIB = 24;
 /** xvda (xen-vbd-interface(7)). */
@@ -34,7 +34,7 @@ const XVDA = 51712;
 
 export const hostile: Case = async (site) => {
   const { lab } = site;
-  const peaceful = await site.guestOn([await site.volume('256M')]);
+  const peaceful = await site.plug(await site.volume('64M'));
   const attacked = await site.volume('16M', { chunkSize: '64K' });
   const attacker = await site.guestOn([attacked], {
     kernelOptions: 'module_blacklist=xen_blkfront',
@@ -43,7 +43,7 @@ export const hostile: Case = async (site) => {
   let isOver = false;
   const load = verifyUntil(peaceful, () => isOver);
   load.catch(() => undefined);
-  await isLoaded(peaceful, '/dev/xvda');
+  await isLoaded(peaceful, PLUGGED);
   const told: string[] = [];
   for (const attack of ATTACKS) told.push(await tryAttack(site, attacker, attack));
   isOver = true;
@@ -80,6 +80,6 @@ async function tryAttack(
 /** @returns how often */
 async function verifyUntil(guest: Guest, isOver: () => boolean): Promise<number> {
   let count = 0;
-  for (; !isOver(); count++) await verified(guest, '/dev/xvda', LOAD_MIB);
+  for (; !isOver(); count++) await verified(guest, PLUGGED, LOAD_MIB);
   return count;
 }

@@ -1,8 +1,8 @@
-/** Every case of `make test-xen`, in the order in which they run. */
+/** The cases of `make test-xen`, in the order in which they run. */
 import type { Case } from '../lab/case';
 import { attachDomain } from './attach-domain';
-import { besideBlkback } from './beside-blkback';
-import { blockAttach, fioVerify, plainLine, scriptPv } from './by-xl';
+import { besideBlkback, grants } from './beside-blkback';
+import { blockAttach, fioVerify, scriptPv } from './by-xl';
 import { destroyed, killDaemonCase, killDisk } from './deaths';
 import { discard, resize, twoDisksTwoGuests } from './disks';
 import { powerCut, saveRestore } from './ends';
@@ -16,7 +16,6 @@ import { xenbus } from './xenbus';
 
 export const CASES: Readonly<Record<string, Case>> = {
   'script-pv': scriptPv,
-  'plain-line': plainLine,
   'fio-verify': fioVerify,
   'block-attach': blockAttach,
   'attach-domain': attachDomain,
@@ -32,9 +31,13 @@ export const CASES: Readonly<Record<string, Case>> = {
   discard,
   resize,
   'save-restore': saveRestore,
-  destroyed,
   'power-cut': powerCut,
   hostile,
   'beside-blkback': besideBlkback,
   'etcd-pool': etcdPool,
+  // It takes the guest that cases share with it.
+  destroyed,
 };
+
+/** Those that run only where CASE names them. */
+export const ON_DEMAND: Readonly<Record<string, Case>> = { grants };

@@ -8,7 +8,7 @@ const INIT_WAIT = 2;
 
 export const neverConnects: Case = async (site) => {
   const { lab } = site;
-  const volume = await site.volume('16M');
+  const volume = await site.volume('16M', { own: true });
   const guest = await site.guestOn([volume], { kernelOptions: 'module_blacklist=xen_blkfront' });
   const detached = await waitingPid(site, guest);
   await lab.dom0(`xl block-detach ${guest.name} xvda`);

@@ -14,6 +14,8 @@ export interface VolumeOptions {
   readonly chunkSize?: string;
   /** POOL where it is not said. */
   readonly pool?: string;
+  /** A new one that no later case gets; else it may be what an earlier one left, which saves a start of Node. */
+  readonly own?: boolean;
 }
 
 /** Resolves with the figures, for one line; fails by throwing. */
@@ -22,29 +24,45 @@ export type Case = (site: Site) => Promise<string>;
 /** A guest without disks, alive from the first case that wants it: a boot for each would take long. */
 let shared: Guest | null = null;
 
+/** What cases that passed have left, as `pool size chunkSize`: each with its volumes. */
+const leftVolumes = new Map<string, string[]>();
+
 /** Of this run and of those before it in the same lab: logs are by name. */
 let made = Date.now() % 1_000_000;
 const unique = (): string => (++made).toString(36);
 
 export class Site {
   readonly guests: Guest[] = [];
+  private readonly volumes: { readonly kind: string; readonly volume: string }[] = [];
   private plugged: string | null = null;
 
   constructor(
     readonly lab: Lab,
-    /** The case's name: those of its guests and volumes begin with it. */
+    /** The case's name: those of its guests begin with it. */
     readonly name: string,
     readonly say: (text: string) => void,
   ) {}
 
-  /** A new volume, e.g. of '512M'. @returns "main/…" */
+  /** A volume that nobody has, e.g. of '512M'; unless it is its own, anything may be on it. @returns "main/…" */
   async volume(
     size: string,
-    { chunkSize = '1M', pool = POOL }: VolumeOptions = {},
+    { chunkSize = '1M', pool = POOL, own = false }: VolumeOptions = {},
   ): Promise<string> {
-    const volume = `${pool}/${this.name}-${unique()}`;
-    await this.lab.dom0(`tapdisk-ts create ${volume} --size ${size} --chunk-size ${chunkSize}`);
+    const kind = `${pool} ${size} ${chunkSize}`;
+    let volume = own ? undefined : leftVolumes.get(kind)?.shift();
+    if (volume === undefined) {
+      volume = `${pool}/v-${unique()}`;
+      await this.lab.dom0(`tapdisk-ts create ${volume} --size ${size} --chunk-size ${chunkSize}`);
+    }
+    if (!own) this.volumes.push({ kind, volume });
     return volume;
+  }
+
+  /** Lets later cases have this one's volumes: it has passed, and nobody uses them. */
+  leaveVolumes(): void {
+    for (const { kind, volume } of this.volumes) {
+      leftVolumes.set(kind, [...(leftVolumes.get(kind) ?? []), volume]);
+    }
   }
 
   /** A new guest that takes commands. */
@@ -100,6 +118,9 @@ export class Site {
 export async function deletePool(lab: Lab, pool: string): Promise<void> {
   const command = `tapdisk-ts pool delete ${pool} --force --yes`;
   await lab.until(`nobody has a volume of ${pool}, and it is deleted`, command, 30_000);
+  for (const kind of leftVolumes.keys()) {
+    if (kind.startsWith(`${pool} `)) leftVolumes.delete(kind);
+  }
 }
 
 export async function deviceIsThere(guest: Guest, device = PLUGGED): Promise<void> {
