@@ -5,7 +5,7 @@
 import { rmSync } from 'node:fs';
 import { chosenCases } from '../chosen';
 import { CASES, ON_DEMAND } from './cases';
-import { type Case, deletePool, POOL, POOL_DIRECTORY, Site } from './lab/case';
+import { type Case, deletePool, POOL, POOL_DIRECTORY, poolFile, Site } from './lab/case';
 import { daemonRuns, startDaemon } from './lab/daemon';
 import { keepEvidence } from './lab/evidence';
 import { Lab } from './lab/lab';
@@ -30,7 +30,7 @@ async function bootOrTake(): Promise<Lab> {
 }
 
 async function prepare(lab: Lab): Promise<void> {
-  const known = await lab.run(`[ -e /etc/tapdisk-ts/pools.d/${POOL}.json ]`);
+  const known = await lab.run(`[ -e ${poolFile(POOL)} ]`);
   if (known.status !== 0) await lab.dom0(`tapdisk-ts pool create ${POOL} --path ${POOL_DIRECTORY}`);
   if (!(await daemonRuns(lab))) await startDaemon(lab);
 }

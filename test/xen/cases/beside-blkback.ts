@@ -20,12 +20,12 @@ const AUTOPROBE = '/sys/bus/xen-backend/drivers_autoprobe';
 
 export const besideBlkback: Case = async (site) => {
   const { lab } = site;
-  const guest = await site.plug(await site.volume(`${SIZE_MIB}M`));
-  await lab.dom0(`truncate -s ${SIZE_MIB}M ${FILE}; modprobe xen-blkback`);
+  // The kernel's back end takes every disk that comes, and at its start all there are, but while told not to.
+  await lab.dom0(`truncate -s ${SIZE_MIB}M ${FILE}; echo 0 >${AUTOPROBE}; modprobe xen-blkback`);
   try {
+    const guest = await site.plug(await site.volume(`${SIZE_MIB}M`));
+    await lab.dom0(`echo 1 >${AUTOPROBE}`);
     const theirs = await attach(lab, guest, 'xvdc', `${FILE},raw,xvdc,rw`);
-    // What is attached from here on is not the kernel's back end's.
-    await lab.dom0(`echo 0 >${AUTOPROBE}`);
     await compare(site, guest, { 'xen-blkback': theirs, 'tapdisk-ts': PLUGGED });
     await lab.dom0(`xl block-detach ${guest.name} xvdc`);
     return `${LOADS.length} loads, ${ROUNDS} rounds of ${SECONDS} s each`;

@@ -69,6 +69,7 @@ export const destroyed: Case = async (site) => {
   const load = verified(guest, PLUGGED, MIB);
   load.catch(() => undefined);
   await isLoaded(guest, PLUGGED);
+  const pid = await pidOf(lab, guest);
   await guest.destroy();
   await lab.until(
     'xenstore is clean',
@@ -76,7 +77,7 @@ export const destroyed: Case = async (site) => {
   );
   // A domain whose pages somebody still maps stays, as a zombie without a name.
   await lab.until('no page is mapped', `! xl list | grep -E '\\(null\\)|${guest.name}|--ps-d'`);
-  await lab.until('no process serves the volume', `! tapdisk-ts list --running | grep ${volume}`);
+  await lab.until('its process has ended', `! kill -0 ${pid} 2>/dev/null`);
   await lab.until(
     'nobody has the volume',
     `tapdisk-ts info ${volume} | grep -E '^attached +(no|-)'`,

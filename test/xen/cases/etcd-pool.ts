@@ -1,5 +1,5 @@
 /** A guest on a pool that etcd coordinates: its file system, and the take-over by a second process. */
-import { type Case, deletePool, PLUGGED } from '../lab/case';
+import { type Case, deletePool, PLUGGED, poolFile } from '../lab/case';
 import { markerOf } from '../lab/daemon';
 import { ETCD_MEMBERS, startEtcd } from '../lab/etcd';
 import { killedUnderLoad } from './deaths';
@@ -11,7 +11,7 @@ const LEASE_SECONDS = 10;
 export const etcdPool: Case = async (site) => {
   const { lab } = site;
   await startEtcd(lab);
-  if ((await lab.run(`tapdisk-ts pool info ${POOL}`)).status !== 0) {
+  if ((await lab.run(`[ -e ${poolFile(POOL)} ]`)).status !== 0) {
     const settings = `--etcd ${ETCD_MEMBERS} --lease-ttl ${LEASE_SECONDS}`;
     await lab.dom0(`tapdisk-ts pool create ${POOL} --path /data/${POOL} ${settings}`);
   }

@@ -8,7 +8,7 @@ const INIT_WAIT = 2;
 
 export const neverConnects: Case = async (site) => {
   const { lab } = site;
-  const volume = await site.volume('16M', { own: true });
+  const volume = await site.volume('16M');
   const guest = await site.guestOn([volume], { kernelOptions: 'module_blacklist=xen_blkfront' });
   const detached = await waitingPid(site, guest);
   await lab.dom0(`xl block-detach ${guest.name} xvda`);
@@ -17,8 +17,7 @@ export const neverConnects: Case = async (site) => {
   const destroyed = await waitingPid(site, guest);
   await guest.destroy();
   await nothingIsLeft(site, guest, destroyed);
-  await lab.dom0(`tapdisk-ts delete ${volume} --yes`);
-  return 'waits in InitWait; block-detach, then xl destroy: no process, no lock, nothing in xenstore';
+  return 'waits in InitWait; block-detach, then xl destroy: no process, nothing in xenstore';
 };
 
 const nodesOf = (guest: Guest): string => `/local/domain/0/backend/vbd/${guest.domid}/${XVDA}`;

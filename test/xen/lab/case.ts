@@ -9,6 +9,9 @@ export const PLUGGED = '/dev/xvdb';
 export const POOL = 'main';
 export const POOL_DIRECTORY = '/data/pool';
 
+/** There where dom0 knows the pool: to look costs no start of Node. */
+export const poolFile = (pool: string): string => `/etc/tapdisk-ts/pools.d/${pool}.json`;
+
 export interface VolumeOptions {
   /** '1M' where it is not said. */
   readonly chunkSize?: string;
