@@ -5,7 +5,15 @@
 import { rmSync } from 'node:fs';
 import { chosenCases } from '../chosen';
 import { CASES, ON_DEMAND } from './cases';
-import { type Case, deletePool, POOL, POOL_DIRECTORY, poolFile, Site } from './lab/case';
+import {
+  type Case,
+  deletePool,
+  POOL,
+  POOL_DIRECTORY,
+  poolFile,
+  sharedGuest,
+  Site,
+} from './lab/case';
 import { daemonRuns, startDaemon } from './lab/daemon';
 import { keepEvidence } from './lab/evidence';
 import { Lab } from './lab/lab';
@@ -32,7 +40,8 @@ async function bootOrTake(): Promise<Lab> {
 async function prepare(lab: Lab): Promise<void> {
   const known = await lab.run(`[ -e ${poolFile(POOL)} ]`);
   if (known.status !== 0) await lab.dom0(`tapdisk-ts pool create ${POOL} --path ${POOL_DIRECTORY}`);
-  if (!(await daemonRuns(lab))) await startDaemon(lab);
+  const starting = (await daemonRuns(lab)) ? null : startDaemon(lab);
+  await Promise.all([starting, sharedGuest(lab)]);
 }
 
 /** @returns whether it passed */

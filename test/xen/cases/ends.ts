@@ -1,5 +1,5 @@
 /** A guest that goes and comes again: by xl save and restore, and after dom0's power was cut. */
-import { type Case, PLUGGED } from '../lab/case';
+import { type Case, PLUGGED, sharedGuest } from '../lab/case';
 import { startDaemon } from '../lab/daemon';
 import { makeAndFill, remountAndCompare } from './file-system';
 
@@ -25,7 +25,7 @@ export const powerCut: Case = async (site) => {
   await first.sh(`dd if=/dev/urandom of=${FILE} bs=64k count=64 conv=fsync 2>/dev/null`);
   const sum = await first.sh(`sha256sum <${FILE}`);
   await lab.powerCut();
-  await startDaemon(lab);
+  await Promise.all([startDaemon(lab), sharedGuest(lab)]);
   const second = await site.plug(volume);
   await second.sh(`mount -t ext4 ${PLUGGED} /mnt`);
   const after = await second.sh(`sha256sum <${FILE}`);

@@ -28,7 +28,7 @@ const ATTACKS: readonly Attack[] = [
 
 const ATTACK_SECONDS = 2;
 /** MiB that the other guest writes and verifies meanwhile, again and again. */
-const LOAD_MIB = 24;
+const LOAD_MIB = 16;
 /** xvda (xen-vbd-interface(7)). */
 const XVDA = 51712;
 

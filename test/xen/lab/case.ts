@@ -87,13 +87,11 @@ export class Site {
    * @param access as diskLine takes it
    */
   async plug(volume: string, access?: string): Promise<Guest> {
-    if (shared === null || (await this.lab.run(`xl domid ${shared.name}`)).status !== 0) {
-      shared = await Guest.create(this.lab, `shared-g${unique()}`, { disks: [] });
-    }
+    const guest = await sharedGuest(this.lab);
     this.plugged = volume;
-    await this.lab.dom0(`xl block-attach ${shared.name} '${diskLine(volume, 'xvdb', access)}'`);
-    await deviceIsThere(shared);
-    return shared;
+    await this.lab.dom0(`xl block-attach ${guest.name} '${diskLine(volume, 'xvdb', access)}'`);
+    await deviceIsThere(guest);
+    return guest;
   }
 
   async unplug(): Promise<void> {
@@ -115,6 +113,14 @@ export class Site {
       });
     }
   }
+}
+
+/** The one without disks that cases share, booted where it does not live. */
+export async function sharedGuest(lab: Lab): Promise<Guest> {
+  if (shared === null || (await lab.run(`xl domid ${shared.name}`)).status !== 0) {
+    shared = await Guest.create(lab, `shared-g${unique()}`, { disks: [] });
+  }
+  return shared;
 }
 
 /** With all its volumes. @throws Error where somebody still has one */

@@ -15,7 +15,7 @@ export const ETCD_MEMBERS = MEMBERS.map(clientUrl).join(',');
 /** Starts those members that do not run, and waits until the cluster has a leader. */
 export async function startEtcd(lab: Lab): Promise<void> {
   const cluster = MEMBERS.map((member) => `m${member}=${peerUrl(member)}`).join(',');
-  for (const member of MEMBERS) {
+  const starts = MEMBERS.map((member) => {
     const directory = `/data/etcd/m${member}`;
     const options = [
       `--name=m${member} --data-dir=${directory} --initial-cluster=${cluster} ${TIMING}`,
@@ -23,12 +23,13 @@ export async function startEtcd(lab: Lab): Promise<void> {
       `--listen-peer-urls=${peerUrl(member)} --initial-advertise-peer-urls=${peerUrl(member)}`,
     ];
     const pidFile = `/run/etcd-m${member}.pid`;
-    await lab.dom0(
-      `mkdir -p -m 700 ${directory}; kill -0 $(cat ${pidFile}) && exit 0; ` +
-        `setsid etcd ${options.join(' ')} >/var/log/etcd-m${member}.log 2>&1 </dev/null & ` +
-        `echo $! >${pidFile}`,
+    return (
+      `mkdir -p -m 700 ${directory}; kill -0 $(cat ${pidFile}) || { ` +
+      `setsid etcd ${options.join(' ')} >/var/log/etcd-m${member}.log 2>&1 </dev/null & ` +
+      `echo $! >${pidFile}; }`
     );
-  }
+  });
+  await lab.dom0(starts.join('\n'));
   const healthy = `etcdctl --endpoints=${ETCD_MEMBERS} endpoint health`;
   await lab.until('all members of etcd are healthy', healthy, START_TIMEOUT_MS);
 }
