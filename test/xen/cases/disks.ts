@@ -40,7 +40,7 @@ export const discard: Case = async (site) => {
 };
 
 export const resize: Case = async (site) => {
-  const volume = await site.volume('64M', { own: true });
+  const volume = await site.volume('64M', { spoilt: true });
   const guest = await site.plug(volume);
   await makeAndFill(guest, PLUGGED);
   await site.lab.dom0(`tapdisk-ts resize ${volume} 128M`);

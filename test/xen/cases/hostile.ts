@@ -35,7 +35,7 @@ const XVDA = 51712;
 export const hostile: Case = async (site) => {
   const { lab } = site;
   const peaceful = await site.plug(await site.volume('64M'));
-  const attacked = await site.volume('16M', { chunkSize: '64K' });
+  const attacked = await site.volume('16M');
   const attacker = await site.guestOn([attacked], {
     kernelOptions: 'module_blacklist=xen_blkfront',
   });

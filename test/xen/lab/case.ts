@@ -12,13 +12,13 @@ export const POOL_DIRECTORY = '/data/pool';
 /** There where dom0 knows the pool: to look costs no start of Node. */
 export const poolFile = (pool: string): string => `/etc/tapdisk-ts/pools.d/${pool}.json`;
 
+const CHUNK_SIZE = '1M';
+
 export interface VolumeOptions {
-  /** '1M' where it is not said. */
-  readonly chunkSize?: string;
   /** POOL where it is not said. */
   readonly pool?: string;
-  /** A new one that no later case gets; else it may be what an earlier one left, which saves a start of Node. */
-  readonly own?: boolean;
+  /** No later case gets it; else volumes serve several, which saves a start of Node for each. */
+  readonly spoilt?: boolean;
 }
 
 /** Resolves with the figures, for one line; fails by throwing. */
@@ -27,7 +27,7 @@ export type Case = (site: Site) => Promise<string>;
 /** A guest without disks, alive from the first case that wants it: a boot for each would take long. */
 let shared: Guest | null = null;
 
-/** What cases that passed have left, as `pool size chunkSize`: each with its volumes. */
+/** Volumes that cases which passed have left, by `pool size`. */
 const leftVolumes = new Map<string, string[]>();
 
 /** Of this run and of those before it in the same lab: logs are by name. */
@@ -46,18 +46,15 @@ export class Site {
     readonly say: (text: string) => void,
   ) {}
 
-  /** A volume that nobody has, e.g. of '512M'; unless it is its own, anything may be on it. @returns "main/…" */
-  async volume(
-    size: string,
-    { chunkSize = '1M', pool = POOL, own = false }: VolumeOptions = {},
-  ): Promise<string> {
-    const kind = `${pool} ${size} ${chunkSize}`;
-    let volume = own ? undefined : leftVolumes.get(kind)?.shift();
+  /** A volume that nobody has, e.g. of '512M'; anything may be on it. @returns "main/…" */
+  async volume(size: string, { pool = POOL, spoilt = false }: VolumeOptions = {}): Promise<string> {
+    const kind = `${pool} ${size}`;
+    let volume = leftVolumes.get(kind)?.shift();
     if (volume === undefined) {
       volume = `${pool}/v-${unique()}`;
-      await this.lab.dom0(`tapdisk-ts create ${volume} --size ${size} --chunk-size ${chunkSize}`);
+      await this.lab.dom0(`tapdisk-ts create ${volume} --size ${size} --chunk-size ${CHUNK_SIZE}`);
     }
-    if (!own) this.volumes.push({ kind, volume });
+    if (!spoilt) this.volumes.push({ kind, volume });
     return volume;
   }
 
