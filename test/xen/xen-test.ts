@@ -8,6 +8,7 @@ import { CASES, ON_DEMAND } from './cases';
 import {
   type Case,
   deletePool,
+  destroySharedGuest,
   POOL,
   POOL_DIRECTORY,
   poolFile,
@@ -73,7 +74,8 @@ async function main(): Promise<number> {
   try {
     await prepare(lab);
     for (const [name, one] of cases) if (!(await runCase(name, one, lab))) failed++;
-    await deletePool(lab, POOL);
+    await destroySharedGuest(lab);
+    await deletePool(lab);
   } finally {
     if (KEEP) lab.leave();
     else await lab.end();

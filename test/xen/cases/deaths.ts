@@ -1,6 +1,6 @@
 /** kill -9 of what serves a guest, while the guest writes and verifies. */
 import { type Case, PLUGGED, type Site } from '../lab/case';
-import { killDaemon, pidNodeOf, pidOf, startDaemon } from '../lab/daemon';
+import { pidNodeOf, pidOf, restartDaemon } from '../lab/daemon';
 import type { Guest } from '../lab/guest';
 import { isLoaded, verified } from './fio';
 
@@ -51,8 +51,7 @@ export const killDaemonCase: Case = async (site) => {
   let [before, after] = [0, 0];
   const longest = await underLoad(site, volume, async (guest) => {
     before = await pidOf(lab, guest);
-    await killDaemon(lab);
-    await startDaemon(lab);
+    await restartDaemon(lab);
     after = await pidOf(lab, guest);
     await lab.dom0(`kill -0 ${after}`);
   });

@@ -3,6 +3,7 @@
  * beside a guest that verifies what it writes: only the attacker's disk may be stopped, for a reason
  * that is named.
  */
+import { backEndOf, XVDA } from '../lab/back-end';
 import { type Case, PLUGGED, type Site } from '../lab/case';
 import type { Guest } from '../lab/guest';
 import { kernelLines } from '../lab/kernel-lines';
@@ -29,8 +30,6 @@ const ATTACKS: readonly Attack[] = [
 const ATTACK_SECONDS = 2;
 /** MiB that the other guest writes and verifies meanwhile, again and again. */
 const LOAD_MIB = 16;
-/** xvda (xen-vbd-interface(7)). */
-const XVDA = 51712;
 
 export const hostile: Case = async (site) => {
   const { lab } = site;
@@ -65,7 +64,7 @@ async function tryAttack(
   );
   if (over === null) throw new Error(`${name}: ${output.trim()}`);
   const [okay, refused, unanswered, state] = over.slice(1).map(Number);
-  const node = `/local/domain/0/backend/vbd/${attacker.domid}/${XVDA}/error`;
+  const node = `${backEndOf(attacker, XVDA)}/error`;
   const error = await site.lab.dom0(`if xenstore-exists ${node}; then xenstore-read ${node}; fi`);
   if (stoppedFor === null) {
     if (error !== '' || unanswered > 0 || state !== 4) {

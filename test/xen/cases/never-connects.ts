@@ -1,9 +1,8 @@
 /** A guest without a driver for its disk: nothing waits for it for ever, and nothing of it is left. */
+import { backEndOf, XVDA } from '../lab/back-end';
 import { type Case, diskLine, type Site } from '../lab/case';
 import type { Guest } from '../lab/guest';
 
-/** xvda (xen-vbd-interface(7)). */
-const XVDA = 51712;
 const INIT_WAIT = 2;
 
 export const neverConnects: Case = async (site) => {
@@ -20,11 +19,9 @@ export const neverConnects: Case = async (site) => {
   return 'waits in InitWait; block-detach, then xl destroy: no process, nothing in xenstore';
 };
 
-const nodesOf = (guest: Guest): string => `/local/domain/0/backend/vbd/${guest.domid}/${XVDA}`;
-
 /** @returns the pid of the process that offers the disk */
 async function waitingPid({ lab }: Site, guest: Guest): Promise<number> {
-  const nodes = nodesOf(guest);
+  const nodes = backEndOf(guest, XVDA);
   const [state, pid] = (
     await lab.dom0(`xenstore-read ${nodes}/state ${nodes}/tapdisk-ts-pid`)
   ).split('\n');
@@ -34,6 +31,6 @@ async function waitingPid({ lab }: Site, guest: Guest): Promise<number> {
 }
 
 async function nothingIsLeft({ lab }: Site, guest: Guest, pid: number): Promise<void> {
-  await lab.until('the disk has left xenstore', `! xenstore-exists ${nodesOf(guest)}`);
+  await lab.until('the disk has left xenstore', `! xenstore-exists ${backEndOf(guest, XVDA)}`);
   await lab.until('its process has ended', `! kill -0 ${pid} 2>/dev/null`);
 }

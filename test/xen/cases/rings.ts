@@ -1,4 +1,5 @@
 /** Shapes of rings that blkfront takes when it is told to: several queues, several pages. */
+import { XVDA } from '../lab/back-end';
 import type { Case } from '../lab/case';
 import { verified } from './fio';
 
@@ -13,7 +14,7 @@ export const rings: Case = async (site) => {
     kernelOptions: `xen_blkfront.max_queues=${QUEUES} xen_blkfront.max_ring_page_order=${PAGE_ORDER}`,
   });
   const read = async (name: string): Promise<number> =>
-    Number(await lab.dom0(`xenstore-read /local/domain/${guest.domid}/device/vbd/51712/${name}`));
+    Number(await lab.dom0(`xenstore-read /local/domain/${guest.domid}/device/vbd/${XVDA}/${name}`));
   const queues = await read('multi-queue-num-queues');
   const order = await read('ring-page-order');
   if (queues !== QUEUES || order !== PAGE_ORDER) {

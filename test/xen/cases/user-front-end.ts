@@ -1,10 +1,9 @@
 /** A front end in a guest's user space (guest/front32.c), which does what its Linux would not do here. */
+import { XVDB } from '../lab/back-end';
 import { type Case, PLUGGED, type Site } from '../lab/case';
 import { pidOf } from '../lab/daemon';
 import type { Guest } from '../lab/guest';
 
-/** PLUGGED's number (xen-vbd-interface(7)). */
-const DEVID = 51728;
 const CONTENT = '/tmp/content';
 const CONTENT_MIB = 4;
 
@@ -13,12 +12,12 @@ async function plugBare(site: Site, volume: string): Promise<Guest> {
   const guest = await site.plug(volume);
   await guest.sh('modprobe xen-gntalloc && modprobe xen-evtchn');
   await guest.sh(`dd if=/dev/urandom of=${CONTENT} bs=1M count=${CONTENT_MIB} 2>/dev/null`);
-  await guest.sh(`echo vbd-${DEVID} >/sys/bus/xen/drivers/vbd/unbind`);
+  await guest.sh(`echo vbd-${XVDB} >/sys/bus/xen/drivers/vbd/unbind`);
   return guest;
 }
 
 const front32 = (guest: Guest, words: string): Promise<string> =>
-  guest.sh(`front32 ${DEVID} ${CONTENT} ${words}`);
+  guest.sh(`front32 ${XVDB} ${CONTENT} ${words}`);
 
 /** The ring's other layout. What was written through it is read through that of 64 bits. */
 export const x8632: Case = async (site) => {

@@ -1,4 +1,5 @@
 /** What a case of the Xen lab is given; what it made, the runner takes away again. */
+import { backEndOf, XVDB } from './back-end';
 import { Guest, type GuestOptions } from './guest';
 import type { Lab } from './lab';
 
@@ -92,22 +93,19 @@ export class Site {
   }
 
   async unplug(): Promise<void> {
-    const name = shared?.name ?? '';
     this.plugged = null;
-    await this.lab.dom0(`xl block-detach ${name} xvdb`);
-    const gone = `! xenstore-exists /local/domain/0/backend/vbd/$(xl domid ${name})/51728`;
+    if (shared === null) throw new Error('there is no guest to unplug it from');
+    await this.lab.dom0(`xl block-detach ${shared.name} xvdb`);
+    const gone = `! xenstore-exists ${backEndOf(shared, XVDB)}`;
     await this.lab.until('the disk has left xenstore', gone);
   }
 
-  /** Destroys the guests that are left. The volumes go with their pool: deletePool. */
+  /** Destroys the guests that are left. The volumes go with their pool. */
   async cleanUp(): Promise<void> {
     for (const { name } of this.guests) await this.lab.run(`xl destroy ${name}`);
     if (this.plugged !== null) {
-      await this.unplug().catch(async () => {
-        // A disk that will not go goes with its guest, and the next case gets another.
-        await this.lab.run(`xl destroy ${shared?.name ?? ''}`);
-        shared = null;
-      });
+      // A disk that will not go goes with its guest, and the next case gets another.
+      await this.unplug().catch(() => destroySharedGuest(this.lab));
     }
   }
 }
@@ -120,13 +118,16 @@ export async function sharedGuest(lab: Lab): Promise<Guest> {
   return shared;
 }
 
-/** With all its volumes. @throws Error where somebody still has one */
-export async function deletePool(lab: Lab, pool: string): Promise<void> {
-  const command = `tapdisk-ts pool delete ${pool} --force --yes`;
-  await lab.until(`nobody has a volume of ${pool}, and it is deleted`, command, 30_000);
-  for (const kind of leftVolumes.keys()) {
-    if (kind.startsWith(`${pool} `)) leftVolumes.delete(kind);
-  }
+/** Also for a lab that runs on: the next run makes another. */
+export async function destroySharedGuest(lab: Lab): Promise<void> {
+  if (shared !== null) await lab.run(`xl destroy ${shared.name}`);
+  shared = null;
+}
+
+/** POOL, with all its volumes. @throws Error where somebody still has one */
+export async function deletePool(lab: Lab): Promise<void> {
+  const command = `tapdisk-ts pool delete ${POOL} --force --yes`;
+  await lab.until(`nobody has a volume of ${POOL}, and it is deleted`, command, 30_000);
 }
 
 export async function deviceIsThere(guest: Guest, device = PLUGGED): Promise<void> {

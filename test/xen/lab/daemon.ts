@@ -1,4 +1,5 @@
 /** `tapdisk-ts daemon` in dom0, and the processes that it starts. */
+import { backEndOf, XVDB } from './back-end';
 import type { Guest } from './guest';
 import type { Lab } from './lab';
 
@@ -43,7 +44,7 @@ export async function markerOf(lab: Lab, volume: string): Promise<string> {
 
 /** Where the daemon writes the pid of the process that serves a guest's PLUGGED disk. */
 export function pidNodeOf(guest: Guest): string {
-  return `/local/domain/0/backend/vbd/${guest.domid}/51728/tapdisk-ts-pid`;
+  return `${backEndOf(guest, XVDB)}/tapdisk-ts-pid`;
 }
 
 /** @throws Error where no process serves the guest's PLUGGED disk */
